@@ -1,0 +1,29 @@
+"""One line of a log, not yet read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Record"]
+
+
+class Record(NamedTuple):
+    """The raw bytes of one event and where they came from.
+
+    Parameters
+    ----------
+    raw
+        One JSON object as it stands in the file; of a row of a table, the object made of it. Bytes that are no event
+        (a row with too many cells, the first bytes of an endless line) come too and fail when they are decoded.
+    source
+        The file, as it was named; `log` for rows of a SELECT over all files.
+    position
+        Line number in JSONL, row number in tables and SELECTs, from 1. A CSV row that was refused has its line number.
+    record_ts
+        Time of the Kafka record in ms, in exports that carry it.
+    """
+
+    raw: bytes
+    source: str
+    position: int
+    record_ts: int | None = None
