@@ -1,0 +1,653 @@
+"""The lane: a deterministic state machine over the events of its customers, in log order.
+
+`Lane.apply(batch)` takes events and gives an `Outcome`; no I/O, no wall clock, no randomness. The same events in the same
+order give the same outcomes to the byte, in any batch sizes, loaded and saved at any place. Use:
+
+>>> from engine.event import Event
+>>> lane = Lane(0, ResultSettings(lanes=1), RuleSet.default())
+>>> events = [(i, Event(f"e{i}", "c1", i * 1_000, "request", category="billing")) for i in range(2)]
+>>> lane.admit({c: None for c in lane.wanted(events)})
+>>> [(a.op, a.flag, a.severity) for a in lane.apply(events).alerts]
+[('raise', 'repeat_request', 'burst')]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from engine.alert import Alert
+from engine.board import ALL_PARTS, HISTORY_DAYS, board_rows
+from engine.contacts import CONTACT_FLAG, SEVERITY, ContactAlert
+from engine.duration import DAY_MS
+from engine.episodes import Episode, FlagKey
+from engine.event import CONTACT, Event
+from engine.flags.flagging import Flagging
+from engine.flags.index import StateKey
+from engine.flags.score import OwnNormal, ScoreState
+from engine.flags.status import Status
+from engine.landmarks import EVENT, SILENCE, TRIGGERS, Landmark
+from engine.lane_record import LaneRecord
+from engine.memory import MAX_ATTRIBUTES, Memory, id_digest
+from engine.outcome import CustomerChange, Outcome, Prediction
+from engine.rules import RuleSet
+from engine.rules.rule import ScoreRule
+from engine.scoring import LaneModels
+from engine.settings import CACHE_CUSTOMERS, ResultSettings
+from engine.timestamp import parse_rfc3339
+
+__all__ = ["SILENCE_DAYS", "Lane"]
+
+SILENCE_DAYS = (1, 2, 4, 8, 16, 32, 64)
+"""Days after the last own activity at which a silent customer is scored again (design, section 5)."""
+
+
+class Lane:
+    """One lane of a deployment.
+
+    Parameters
+    ----------
+    number
+        Of the lane, 0 to `settings.lanes - 1`.
+    settings
+        Everything beside the log that answers depend on; `settings.rules` is the version of `rules`.
+    rules
+        The rule set.
+    record, models, timers
+        The lane's stored state; all absent for a new lane. Timers are pairs of due time (ms) and customer id.
+    cache
+        Most customers kept decoded between batches; never changes a result.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        settings: ResultSettings,
+        rules: RuleSet,
+        *,
+        record: bytes | None = None,
+        models: Mapping[str, bytes] | None = None,
+        timers: Iterable[tuple[int, str]] = (),
+        cache: int = CACHE_CUSTOMERS,
+    ) -> None:
+        self.number = number
+        self.settings = settings
+        self.rules = rules
+        self.record = LaneRecord() if record is None else LaneRecord.decode(record)
+        self.models = LaneModels()
+        self.models.restore(dict(models or {}))
+        self._flagging = Flagging(rules)
+        self._cache_size = cache
+        self._memories: dict[str, Memory] = {}
+        self._due: dict[str, int] = {customer: due for due, customer in timers}
+        self._heap = [(due, customer) for customer, due in self._due.items()]
+        heapq.heapify(self._heap)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget what belongs to one batch."""
+        self._index = 0
+        self._alerts: list[Alert] = []
+        self._predictions: list[Prediction] = []
+        self._touched: dict[str, set[str]] = {}
+        self._gone: set[str] = set()
+        self._alert_state: dict[str, dict[str, str] | None] = {}
+        self._late: list[int] = []
+        self._dead: list[tuple[int, str]] = []
+
+    # -- loading -----------------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> int:
+        """The lane clock: the largest event time applied, ms; -1 before the first."""
+        return self.record.clock
+
+    def wanted(self, batch: Sequence[tuple[int, Event]]) -> list[str]:
+        """Customers whose memories `apply(batch)` will need and the lane does not hold; give them to `admit`."""
+        ids: dict[str, None] = {}
+        latest = self.record.clock
+        for _, event in batch:
+            if event.customer_id is not None:
+                ids[event.customer_id] = None
+            latest = max(latest, event.ts)
+        for customer in self._due_before(latest):
+            ids[customer] = None
+        return [i for i in ids if i not in self._memories]
+
+    def _due_before(self, ts: int) -> list[str]:
+        """Customers with a timer due before `ts`, found without looking at the others: a heap's children are not less."""
+        heap, out, stack = self._heap, [], [0]
+        while stack:
+            at = stack.pop()
+            if at < len(heap) and heap[at][0] < ts:
+                due, customer = heap[at]
+                if self._due.get(customer) == due:
+                    out.append(customer)
+                stack += (2 * at + 1, 2 * at + 2)
+        return out
+
+    def admit(self, records: Mapping[str, bytes | None]) -> None:
+        """Take memories from the ledger; `None` is a customer it does not know.
+
+        Raises
+        ------
+        StateIncompatible
+            If a record is damaged or of another version.
+        """
+        for customer_id, data in records.items():
+            if data is None:
+                self._memories[customer_id] = Memory(customer_id)
+            else:
+                self._memories[customer_id] = self.decode(data)
+
+    def decode(self, data: bytes) -> Memory:
+        """A customer's memory from their record, ready for use at the lane clock."""
+        memory = Memory.decode(data, self._flagging.indexes)
+        self._flagging.restore(memory, self.record.clock)
+        return memory
+
+    def forget_cache(self) -> None:
+        """Drop all decoded memories; they are wanted again."""
+        self._memories.clear()
+
+    # -- applying ----------------------------------------------------------------------------------------------
+
+    def apply(self, batch: Sequence[tuple[int, Event]]) -> Outcome:
+        """Apply events in log order.
+
+        Parameters
+        ----------
+        batch
+            Pairs of the record's place in the whole batch (it only orders output across lanes) and its event. All of
+            `wanted(batch)` must have been admitted.
+        """
+        for index, event in batch:
+            self._index = index
+            self._take(event)
+        return self._finish()
+
+    def _take(self, event: Event) -> None:
+        record = self.record
+        record.read += 1
+        if event.customer_id is None:
+            self._take_control(event)
+            return
+        memory = self._memories[event.customer_id]
+        if memory.knows(event.event_id):
+            record.duplicate += 1
+            return
+        if self._is_late(event.ts):
+            record.late += 1
+            self._late.append(self._index)
+            return
+        self._advance(event.ts)
+        # A timer may have retired the customer: then they start anew.
+        memory = self._memories[event.customer_id]
+        record.applied += 1
+        self._apply(memory, event)
+        if event.customer_id not in self._gone:
+            self._schedule(memory, record.clock)
+
+    def _take_control(self, event: Event) -> None:
+        record = self.record
+        if event.lane != self.number or event.lanes != self.settings.lanes:
+            record.dead += 1
+            self._dead.append((self._index, "lane"))
+            return
+        # Looked up first, noted only when applied: a late control must stay late when it comes again.
+        digest = id_digest(event.event_id)
+        if digest in record.controls:
+            record.duplicate += 1
+            return
+        if self._is_late(event.ts):
+            record.late += 1
+            self._late.append(self._index)
+            return
+        record.knows_control(digest)
+        self._advance(event.ts)
+        record.applied += 1
+        if event.kind != "tick":
+            record.tally(f"ignored:{event.kind}")
+
+    def _is_late(self, ts: int) -> bool:
+        lateness = self.settings.lateness_ms
+        return lateness is not None and ts < self.record.clock - lateness
+
+    def _frozen(self) -> int:
+        """A time before which no event can be applied any more."""
+        lateness = self.settings.lateness_ms
+        return -1 if lateness is None else self.record.clock - lateness
+
+    def _advance(self, ts: int) -> None:
+        """Fire what is due before `ts`, in the order (due, customer, name), and move the clock."""
+        record = self.record
+        if ts <= record.clock:
+            return
+        heap = self._heap
+        while heap and heap[0][0] < ts:
+            due, customer = heapq.heappop(heap)
+            if self._due.get(customer) != due:
+                continue
+            del self._due[customer]
+            # Timers see the time just after they are due; the clock never goes back for them.
+            record.clock = max(record.clock, due)
+            self._fire(self._memories[customer], due)
+        record.clock = ts
+
+    def _schedule(self, memory: Memory, tau: int) -> None:
+        due = self._next_due(memory, tau)
+        if self._due.get(memory.customer_id) != due:
+            self._due[memory.customer_id] = due
+            heapq.heappush(self._heap, (due, memory.customer_id))
+
+    def _next_due(self, memory: Memory, tau: int) -> int:
+        settings = self.settings
+        dues = [
+            self._flagging.next_due(memory, tau),
+            memory.contacts.next_due(),
+            memory.landmarks.next_due(settings.churn_horizon_ms, settings.engagement_horizon_ms),
+            memory.last_seen + settings.retire_ms,
+        ]
+        if memory.silence_step is not None:
+            dues.append(memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS)
+        # What is due in the past (an event out of order, a shorter window) is due now: timers never run backwards.
+        return max(min(d for d in dues if d is not None), self.record.clock)
+
+    # -- timers ------------------------------------------------------------------------------------------------
+
+    def _fire(self, memory: Memory, due: int) -> None:
+        """All timers of a customer that are due by now, in the order of their names: contact, flag, label, retire, silence."""
+        settings = self.settings
+        self._touch(memory)
+        tau = due + 1
+        for op, alert, at in memory.contacts.close_due(due):
+            self._send_contact(memory, op, alert, at)
+        self._settle(memory, (), tau, due, everything=True)
+        self._mature(memory, due)
+        if memory.last_seen + settings.retire_ms <= due:
+            self._retire(memory, due)
+            return
+        if memory.silence_step is not None:
+            silent_at = memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS
+            if silent_at <= due:
+                memory.silence_step = memory.silence_step + 1 if memory.silence_step + 1 < len(SILENCE_DAYS) else None
+                self._score(memory, SILENCE, silent_at, None, due)
+        memory.episodes.forget(self._frozen())
+        memory.as_of = self.record.clock
+        self._schedule(memory, tau)
+
+    def _mature(self, memory: Memory, due: int) -> None:
+        settings = self.settings
+        for mark in memory.landmarks.pending:
+            if not mark.engagement_done and mark.at + settings.engagement_horizon_ms <= due:
+                mark.engagement_done = True
+                self.models.learn_engagement(mark)
+            if not mark.churn_done and mark.at + settings.churn_horizon_ms <= due:
+                mark.churn_done = True
+                self.models.learn_churn(mark)
+        memory.landmarks.pending = [m for m in memory.landmarks.pending if not (m.churn_done and m.engagement_done)]
+
+    def _retire(self, memory: Memory, at: int) -> None:
+        self.record.tally("retired")
+        self._drop(memory, at)
+
+    def _drop(self, memory: Memory, at: int) -> None:
+        """Take a customer off ledger and board; consumers are told that nothing of theirs is up."""
+        for key in list(memory.episodes.active):
+            for op, episode, when in memory.episodes.reconcile(memory.customer_id, key, None, at + 1, at):
+                self._send(memory, op, key, episode, when)
+        for alert in memory.contacts.open.values():
+            self._send_contact(memory, "clear", alert, at)
+        for mark in memory.landmarks.pending:
+            self.models.erase(mark)
+        self._gone.add(memory.customer_id)
+        self._touched[memory.customer_id] = set(ALL_PARTS)
+        self._memories[memory.customer_id] = Memory(memory.customer_id)
+        self._due.pop(memory.customer_id, None)
+
+    # -- one event ---------------------------------------------------------------------------------------------
+
+    def _apply(self, memory: Memory, event: Event) -> None:
+        self._gone.discard(memory.customer_id)
+        parts = self._touch(memory)
+        if event.kind == "erase":
+            self.record.tally("erased")
+            self._drop(memory, self.record.clock)
+            return
+        in_order = event.ts >= memory.last_seen
+        memory.arrived(event.event_id, event.ts)
+        sensitive = event.kind in CONTACT and self._flagging.was_sensitive(memory, event)
+        if memory.timeline.add(event):
+            parts.add("timeline")
+        segment = memory.segment
+        if event.kind == "profile":
+            self._describe(memory, event)
+            parts.add("profile")
+        self._observe(memory, event, in_order)
+        touched = self._flagging.add(memory, event, self._frozen())
+        everything = self._flagging.rederive(memory, segment)
+        if event.kind == "override":
+            self._override(memory, event)
+            everything = True
+        elif event.kind == "retract" and event.ref is not None:
+            touched += self._flagging.remove(memory, event.ref)
+        elif event.kind in ("link", "ack", "snooze"):
+            self.record.tally(f"ignored:{event.kind}")
+        self._settle(memory, touched, self.record.clock, self.record.clock, event, everything=everything)
+        if sensitive:
+            route = self._route(memory, event)
+            for op, alert, at in memory.contacts.take(memory.customer_id, event, route, self.record.clock):
+                self._send_contact(memory, op, alert, at)
+        memory.episodes.forget(self._frozen())
+        memory.as_of = self.record.clock
+
+    def _describe(self, memory: Memory, event: Event) -> None:
+        for name, value in (event.attributes or {}).items():
+            if name in memory.attributes or len(memory.attributes) < MAX_ATTRIBUTES:
+                memory.attributes[name] = value
+            else:
+                memory.capped = True
+
+    def _override(self, memory: Memory, event: Event) -> None:
+        if event.flag is None or event.state is None:
+            return
+        key = (event.flag, event.category)
+        before = memory.overrides.get(key)
+        if before is not None and (before[1], before[3]) > (event.ts, event.event_id):
+            return
+        if event.flag not in self.rules.names():
+            self.record.tally("ignored:override")
+            return
+        memory.overrides.pop(key, None)
+        memory.overrides[key] = (event.state, event.ts, event.until, event.event_id)
+        if event.state == "auto":
+            del memory.overrides[key]
+
+    def _observe(self, memory: Memory, event: Event, in_order: bool) -> None:
+        """What the event means for traits, labels and scores."""
+        settings = self.settings
+        kind = event.kind
+        left = kind == "cancel" or (kind == "contract" and event.step == "lapsed")
+        own = kind in settings.activity and (kind != "payment" or event.outcome in (None, "ok"))
+        memory.landmarks.observe(event, own, left, settings.churn_horizon_ms, settings.engagement_horizon_ms)
+        if left and in_order:
+            self._leave(memory)
+        if not own:
+            return
+        newest = event.ts >= memory.traits.last_ms
+        memory.traits.update(event.ts, event.value)
+        if newest:
+            memory.silence_step = 0
+            memory.has_left = False
+        self._score(memory, EVENT, event.ts, event, self.record.clock, newest=newest)
+
+    def _leave(self, memory: Memory) -> None:
+        """They have left for good: no silence to watch, nothing to save; the score says so."""
+        memory.has_left = True
+        memory.silence_step = None
+        memory.churn = 1.0
+        memory.reasons = []
+        for state in memory.scores.values():
+            state.end()
+        self._touched[memory.customer_id].update(("why", "history"))
+        self._settle_scores(memory, self.record.clock)
+
+    # -- scores ------------------------------------------------------------------------------------------------
+
+    def _score(
+        self, memory: Memory, trigger: int, at: int, event: Event | None, now: int, *, newest: bool = True
+    ) -> None:
+        """Predict, publish, and take a training example."""
+        x = memory.traits.vector(at)
+        churn, engagement = self.models.predict(trigger, x)
+        memory.churn, memory.engagement = churn, engagement
+        memory.reasons = self.models.reasons(trigger, x)
+        event_id = None if event is None else event.event_id
+        self._predictions.append(
+            Prediction(
+                memory.customer_id, at, TRIGGERS[trigger], event_id, churn, engagement, self.models.version, self._index
+            )
+        )
+        if newest:
+            self._take_example(memory, Landmark(at, trigger, x, churn, engagement))
+        memory.history.pop(at // DAY_MS, None)
+        memory.history[at // DAY_MS] = [churn, engagement]
+        while len(memory.history) > HISTORY_DAYS:
+            del memory.history[min(memory.history)]
+        self._touched[memory.customer_id].update(("why", "history"))
+        if newest:
+            self._score_flags(memory, {"churn": churn, "engagement": engagement}, at, event_id or at)
+            self._settle_scores(memory, now)
+
+    def _take_example(self, memory: Memory, mark: Landmark) -> None:
+        settings, pending = self.settings, memory.landmarks.pending
+        # The first example of a slot stays: dropping it for a newer one would drop just those whose customer came
+        # back, which are known to be no churn (CollegeMsg: log-loss .3488 instead of .3222, docs/learning.md).
+        first = memory.landmarks.slot(mark.at, mark.trigger, settings.thin_ms)
+        if first is not None and first.at == mark.at and not first.is_done:
+            # Events of the same moment are one act: the example sees all of it.
+            pending[pending.index(first)] = mark
+            self.record.tally("thinned")
+        elif first is not None:
+            self.record.tally("thinned")
+        elif len(pending) < settings.max_pending:
+            pending.append(mark)
+            self.models.take(mark.trigger)
+        else:
+            self.record.tally("full")
+
+    def _score_flags(self, memory: Memory, scores: dict[str, float], at: int, cause: str | int) -> None:
+        index = self._flagging.index(memory)
+        for number, rule in index.scores:
+            state = memory.scores.get(number)
+            if state is None:
+                state = memory.scores[number] = ScoreState(rule)
+            value: float | None = scores[rule.score]
+            if rule.own:
+                normal = memory.normals.setdefault(rule.score, OwnNormal())
+                own = normal.get(at)
+                normal.update(scores[rule.score], at)
+                value = None if own is None or own <= 0.0 else scores[rule.score] / own
+            expected = rule.expected_end and self._leaves_as_expected(memory, at)
+            if expected:
+                state.end()
+                continue
+            state.update(value, self._may_raise(memory, rule, at), at, cause)
+
+    def _may_raise(self, memory: Memory, rule: ScoreRule, at: int) -> bool:
+        if memory.has_left or not rule.gate(memory):
+            return False
+        ratio = memory.traits.silence_ratio(at) if rule.own_silence else None
+        return ratio is None or ratio >= 1.0
+
+    def _leaves_as_expected(self, memory: Memory, at: int) -> bool:
+        """Whether `expected_end` (ms, or RFC 3339 date or time) is passed or within a churn horizon."""
+        end = _instant(memory.attributes.get("expected_end"))
+        return end is not None and end <= at + self.settings.churn_horizon_ms
+
+    def _settle_scores(self, memory: Memory, now: int) -> None:
+        names = {number: rule.name for number, rule in self._flagging.index(memory).scores}
+        for number, state in memory.scores.items():
+            key = (names[number], None)
+            status = self._flagging.overridden(memory, key, state.status(), now)
+            self._reconcile(memory, key, status, now, now, None)
+
+    # -- telling -----------------------------------------------------------------------------------------------
+
+    def _settle(
+        self,
+        memory: Memory,
+        touched: Iterable[StateKey],
+        tau: int,
+        at: int,
+        event: Event | None = None,
+        *,
+        everything: bool = False,
+    ) -> None:
+        settled = self._flagging.settle(memory, touched, tau, everything=everything)
+        for key, status in sorted(settled, key=lambda s: (s[0][0], s[0][1] or "")):
+            self._reconcile(memory, key, status, tau, at, event)
+        if everything and memory.overrides:
+            self._settle_scores(memory, at)
+            ended = [k for k, o in memory.overrides.items() if o[2] is not None and o[2] < self._frozen()]
+            for key in ended:
+                del memory.overrides[key]
+
+    def _reconcile(
+        self, memory: Memory, key: FlagKey, status: Status | None, tau: int, at: int, event: Event | None
+    ) -> None:
+        episodes = memory.episodes
+        for op, episode, when in episodes.reconcile(memory.customer_id, key, status, tau, at):
+            self._send(memory, op, key, episode, when, event)
+        if episodes.changed:
+            self._touched[memory.customer_id].add("flags")
+            episodes.changed = False
+
+    def _send(
+        self, memory: Memory, op: str, key: FlagKey, episode: Episode, at: int, event: Event | None = None
+    ) -> None:
+        flag, category = key
+        priority = next((r.priority for r in self.rules.rules if r.name == flag), 3)
+        case_id = event.case_id if event is not None else None
+        alert = Alert(
+            alert_id=episode.alert_id, seq=0, op=op, flag=flag, category=category, customer_id=memory.customer_id, at=at,
+            since=episode.since, until=episode.until, count=episode.count, severity=episode.severity, priority=priority,
+            evidence=list(episode.evidence), scores=_scores(memory), reasons=_reasons(memory),
+            route=self._route(memory, event), scene=memory.timeline.scene(case_id, category),
+            rules=self.rules.version, model=self.models.version, index=self._index,
+        )  # fmt: skip
+        self._emit(alert)
+
+    def _send_contact(self, memory: Memory, op: str, contact: ContactAlert, at: int) -> None:
+        case_id = None
+        alert = Alert(
+            alert_id=contact.alert_id, seq=0, op=op, flag=CONTACT_FLAG, category=contact.category,
+            customer_id=memory.customer_id, at=at, since=contact.first, until=contact.due, count=contact.count,
+            severity=SEVERITY, priority=1, evidence=[contact.newest], scores=_scores(memory), reasons=_reasons(memory),
+            route=contact.route, scene=memory.timeline.scene(case_id, contact.category), rules=self.rules.version,
+            model=self.models.version, index=self._index,
+        )  # fmt: skip
+        self._emit(alert)
+
+    def _emit(self, alert: Alert) -> None:
+        record = self.record
+        record.seq += 1
+        alert.seq = record.seq
+        digest = hashlib.sha256(alert.line()).digest()
+        record.alert_sum = (record.alert_sum + int.from_bytes(digest, "big")) % (1 << 256)
+        name = f"{alert.flag}:{alert.op}"
+        record.ops[name] = record.ops.get(name, 0) + 1
+        self._alerts.append(alert)
+        if alert.op == "clear":
+            self._alert_state[alert.alert_id] = None
+        else:
+            self._alert_state[alert.alert_id] = {
+                "customer_id": alert.customer_id,
+                "flag": alert.flag,
+                "since": str(alert.since),
+                "count": str(alert.count),
+                "severity": alert.severity,
+                "updated_at": str(alert.at),
+                "route": alert.route,
+            }
+
+    def _route(self, memory: Memory, event: Event | None) -> str:
+        """Whoever handles the contact, else the customer's owner; empty when nobody is known."""
+        if event is not None:
+            if event.agent_id is not None:
+                return f"agent:{event.agent_id}"
+            if event.team is not None:
+                return f"team:{event.team}"
+            if event.channel is not None:
+                return f"queue:{event.channel}"
+        owner = memory.attributes.get("owner")
+        return f"owner:{owner}" if isinstance(owner, str) else ""
+
+    # -- finishing ---------------------------------------------------------------------------------------------
+
+    def _touch(self, memory: Memory) -> set[str]:
+        parts = self._touched.get(memory.customer_id)
+        if parts is None:
+            parts = self._touched[memory.customer_id] = set()
+        return parts
+
+    def _finish(self) -> Outcome:
+        versions = (self.rules.version, self.models.version)
+        customers: dict[str, CustomerChange] = {}
+        for customer_id, parts in self._touched.items():
+            memory = self._memories[customer_id]
+            if customer_id in self._gone:
+                customers[customer_id] = CustomerChange(customer_id, None, None, None)
+                del self._memories[customer_id]
+                continue
+            due = self._due[customer_id]
+            rows = board_rows(memory, parts, self.number, due, versions)
+            customers[customer_id] = CustomerChange(customer_id, memory.encode(), due, rows)
+        outcome = Outcome(
+            lane=self.number,
+            lane_record=self.record.encode(),
+            clock=self.record.clock,
+            model_rows=self.models.rows(),
+            models=self.models.snapshots(),
+            customers=customers,
+            alerts=self._alerts,
+            predictions=self._predictions,
+            alert_state=self._alert_state,
+            late=self._late,
+            dead=self._dead,
+        )
+        self._begin()
+        self._trim_cache(customers)
+        return outcome
+
+    def _trim_cache(self, touched: Mapping[str, Any]) -> None:
+        """Keep the memories that were used last; a customer that nothing is known of is not kept."""
+        memories = self._memories
+        for customer_id in touched:
+            memory = memories.pop(customer_id, None)
+            if memory is not None:
+                memories[customer_id] = memory
+        for customer_id in [c for c, m in memories.items() if m.last_seen < 0]:
+            del memories[customer_id]
+        for customer_id in list(memories)[: max(0, len(memories) - self._cache_size)]:
+            del memories[customer_id]
+
+    def timers(self) -> list[tuple[int, str]]:
+        """Every customer's next timer, in order of time."""
+        return sorted((due, customer) for customer, due in self._due.items())
+
+    def digest_parts(self) -> list[bytes]:
+        """Clock, alert sum, hash of the models and of the timers: the lane's part of a run's digest."""
+        timers = hashlib.sha256()
+        for due, customer in self.timers():
+            timers.update(f"{due}\0{customer}\n".encode())
+        return [
+            str(self.record.clock).encode(),
+            self.record.alert_sum.to_bytes(32, "big"),
+            self.models.digest(),
+            timers.digest(),
+        ]
+
+
+def _scores(memory: Memory) -> dict[str, float]:
+    if memory.churn is None or memory.engagement is None:
+        return {}
+    return {"churn": memory.churn, "engagement": memory.engagement}
+
+
+def _reasons(memory: Memory) -> list[dict[str, Any]]:
+    return [{"score": "churn", "code": code, "weight": weight} for code, weight in memory.reasons]
+
+
+def _instant(value: object) -> int | None:
+    """Milliseconds of a descriptive fact that is a time: ms, an RFC 3339 date-time, or a date (its first moment, UTC)."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    if isinstance(value, int):
+        return value
+    try:
+        return parse_rfc3339(value if len(value) > 10 else f"{value}T00:00:00Z")
+    except ValueError:
+        return None

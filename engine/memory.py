@@ -1,0 +1,271 @@
+"""All that a lane remembers of one customer, and how it is stored.
+
+The record is msgpack under a version and a checksum. Its bounds: at most `MAX_ITEMS` traces per machine of a rule, at most
+`MAX_CATEGORIES` categories per rule, 32 arrivals, 20 timeline entries, `max_pending` examples, 30 days of scores. Where a bound
+bites, `capped` says so, and the board shows it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import Any
+
+import msgspec
+
+from engine.contacts import Contacts
+from engine.episodes import Episodes
+from engine.errors import CorruptState, StateIncompatible
+from engine.features import Traits
+from engine.flags.composite import CompositeState
+from engine.flags.folded import FoldedState
+from engine.flags.index import RuleIndex, StateKey
+from engine.flags.score import OwnNormal, ScoreState
+from engine.landmarks import Landmarks
+from engine.rules.condition import Scalar
+from engine.timeline import Timeline
+
+__all__ = ["ARRIVALS", "MAX_ATTRIBUTES", "MAX_CATEGORIES", "RECORD_VERSION", "Memory", "Override", "id_digest"]
+
+RECORD_VERSION = 1
+ARRIVALS = 32
+"""Arrivals whose ids are remembered whatever else memory holds (design, section 3)."""
+
+MAX_CATEGORIES = 64
+"""Most machines of one rule, one per category; beyond it the one unused for longest is forgotten."""
+
+MAX_ATTRIBUTES = 64
+"""Most descriptive facts of a customer; beyond it new names are ignored."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+Override = tuple[str, int, int | None, str]
+"""A person's word on a flag: state, from (ms), until (ms or None), id of the event."""
+
+
+def id_digest(event_id: str) -> int:
+    """64-bit digest of an event id.
+
+    Examples
+    --------
+    >>> 0 <= id_digest("e1") < 2**64
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(event_id.encode(), digest_size=8).digest(), "little")
+
+
+class Memory:
+    """One customer.
+
+    Attributes
+    ----------
+    customer_id
+        The id as the events carry it.
+    arrivals
+        Digests of the ids of the last applied events, oldest first.
+    first_seen, last_seen
+        Event times of the oldest and newest applied event, ms.
+    traits
+        What the models see.
+    attributes
+        Descriptive facts.
+    states, composites, scores
+        Machines of the flags.
+    normals
+        The customer's own normal per score.
+    overrides
+        A person's word, by (flag, category).
+    episodes, contacts
+        What consumers have been told.
+    timeline
+        The scene.
+    landmarks
+        Training examples that wait.
+    churn, engagement, reasons
+        The last scores and why.
+    silence_step
+        Number of the next silence landmark, from 0; `None`: none is due (no activity yet, all passed, or they have left).
+    has_left
+        A cancel or lapsed contract was the last word.
+    history
+        Day number -> [churn, engagement] of the last score of that day; at most 30.
+    as_of
+        Lane clock of the last change, ms.
+    """
+
+    __slots__ = (
+        "arrivals",
+        "as_of",
+        "attributes",
+        "capped",
+        "churn",
+        "composites",
+        "contacts",
+        "customer_id",
+        "engagement",
+        "episodes",
+        "first_seen",
+        "has_left",
+        "history",
+        "landmarks",
+        "last_seen",
+        "normals",
+        "overrides",
+        "reasons",
+        "scores",
+        "silence_step",
+        "states",
+        "timeline",
+        "traits",
+    )
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+        self.arrivals: list[int] = []
+        self.first_seen = -1
+        self.last_seen = -1
+        self.traits = Traits()
+        self.attributes: dict[str, Scalar] = {}
+        self.states: dict[StateKey, FoldedState] = {}
+        self.composites: dict[int, CompositeState] = {}
+        self.scores: dict[int, ScoreState] = {}
+        self.normals: dict[str, OwnNormal] = {}
+        self.overrides: dict[tuple[str, str | None], Override] = {}
+        self.episodes = Episodes()
+        self.contacts = Contacts()
+        self.timeline = Timeline()
+        self.landmarks = Landmarks()
+        self.churn: float | None = None
+        self.engagement: float | None = None
+        self.reasons: list[list[Any]] = []
+        self.silence_step: int | None = None
+        self.has_left = False
+        self.history: dict[int, list[float]] = {}
+        self.as_of = -1
+        self.capped = False
+
+    @property
+    def segment(self) -> str | None:
+        """The customer's segment: the descriptive fact of that name."""
+        value = self.attributes.get("segment")
+        return value if isinstance(value, str) else None
+
+    @property
+    def stage(self) -> str | None:
+        """The customer's life stage; not known to this engine version."""
+        return None
+
+    def knows(self, event_id: str) -> bool:
+        """Whether the id is among the last arrivals or in what memory holds."""
+        if id_digest(event_id) in self.arrivals:
+            return True
+        # All events are among the arrivals until the 33rd comes.
+        return len(self.arrivals) >= ARRIVALS and any(state.has(event_id) for state in self.states.values())
+
+    def arrived(self, event_id: str, ts: int) -> None:
+        """Note an applied event."""
+        self.arrivals.append(id_digest(event_id))
+        if len(self.arrivals) > ARRIVALS:
+            del self.arrivals[0]
+        self.first_seen = ts if self.first_seen < 0 else min(self.first_seen, ts)
+        self.last_seen = max(self.last_seen, ts)
+
+    def encode(self) -> bytes:
+        """The record for the ledger."""
+        body = _encode(
+            [
+                self.customer_id,
+                b"".join(d.to_bytes(8, "little") for d in self.arrivals),
+                self.first_seen,
+                self.last_seen,
+                self.traits.encode(),
+                self.attributes,
+                [[n, c, s.base.encode(), s.items, s.capped] for (n, c), s in self.states.items()],
+                [[n, c.encode()] for n, c in self.composites.items()],
+                [[n, s.since, s.cause] for n, s in self.scores.items() if s.since is not None],
+                [[name, normal.encode()] for name, normal in self.normals.items()],
+                [[f, c, *o] for (f, c), o in self.overrides.items()],
+                self.episodes.encode(),
+                self.contacts.encode(),
+                self.timeline.entries,
+                self.landmarks.encode(),
+                self.churn,
+                self.engagement,
+                self.reasons,
+                self.silence_step,
+                self.has_left,
+                [[day, *scores] for day, scores in self.history.items()],
+                self.as_of,
+                self.capped,
+            ]
+        )
+        return bytes((RECORD_VERSION,)) + zlib.crc32(body).to_bytes(4, "little") + body
+
+    @classmethod
+    def decode(cls, data: bytes, indexes: dict[str | None, RuleIndex]) -> Memory:
+        """The memory that `encode` wrote.
+
+        Parameters
+        ----------
+        data
+            The record.
+        indexes
+            Segment -> rules; `None` is the default.
+
+        Raises
+        ------
+        StateIncompatible
+            If another version wrote it.
+        CorruptState
+            If the bytes are not what was written.
+        """
+        if not data or data[0] != RECORD_VERSION:
+            got = data[0] if data else "nothing"
+            raise StateIncompatible(
+                f"customer record: expected version {RECORD_VERSION}, got {got}; use the henji that wrote this ledger, "
+                "or replay the log into a new one"
+            )
+        body = data[5:]
+        if zlib.crc32(body).to_bytes(4, "little") != data[1:5]:
+            raise CorruptState(
+                "customer record: expected bytes that match their checksum, got others; restore the ledger from a "
+                "backup or replay the log into a new one"
+            )
+        try:
+            return cls._of(_decode(body), indexes)
+        except (ValueError, TypeError, IndexError, KeyError, msgspec.DecodeError) as error:
+            raise CorruptState(f"customer record: expected the fields of version {RECORD_VERSION}, got {error}") from error
+
+    @classmethod
+    def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:
+        (
+            customer_id, arrivals, first_seen, last_seen, traits, attributes, states, composites, scores, normals,
+            overrides, episodes, contacts, timeline, landmarks, churn, engagement, reasons, silence_step, has_left,
+            history, as_of, capped,
+        ) = fields  # fmt: skip
+        memory = cls(customer_id)
+        memory.arrivals = [int.from_bytes(arrivals[i : i + 8], "little") for i in range(0, len(arrivals), 8)]
+        memory.first_seen, memory.last_seen = first_seen, last_seen
+        memory.traits = Traits.decode(traits)
+        memory.attributes = attributes
+        index = indexes.get(memory.segment) or indexes[None]
+        for number, category, base, items, state_capped in states:
+            fold = index.decode_fold(number, base)
+            memory.states[number, category] = FoldedState(fold, [tuple(i) for i in items], state_capped)
+        for number, spans in composites:
+            rule = index.rules[number]
+            memory.composites[number] = CompositeState.decode(rule, spans)  # type: ignore[arg-type] # by its number
+        for number, since, cause in scores:
+            memory.scores[number] = ScoreState(index.rules[number], since, cause)  # type: ignore[arg-type] # by number
+        memory.normals = {name: OwnNormal.decode(normal) for name, normal in normals}
+        memory.overrides = {(o[0], o[1]): (o[2], o[3], o[4], o[5]) for o in overrides}
+        memory.episodes = Episodes.decode(episodes)
+        memory.contacts = Contacts.decode(contacts)
+        memory.timeline = Timeline(timeline)
+        memory.landmarks = Landmarks.decode(landmarks)
+        memory.churn, memory.engagement, memory.reasons = churn, engagement, reasons
+        memory.silence_step, memory.has_left = silence_step, has_left
+        memory.history = {day: [c, e] for day, c, e in history}
+        memory.as_of, memory.capped = as_of, capped
+        return memory
