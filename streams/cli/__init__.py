@@ -1,0 +1,86 @@
+"""The program `henji`: one command per task, exit code 0 on success, 2 on wrong use or configuration, 1 on failure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from engine.errors import HenjiError, UsageError
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "demo": "Everything on one machine with nothing installed: simulate, replay, look.",
+    "simulate": "Write a realistic event log with its ground truth.",
+    "replay": "Replay event logs through the engine.",
+    "customer": "One customer: scores, reasons, flags, timeline.",
+    "verify": "Prove that a board keeps its contract.",
+    "doctor": "Check this machine, the settings and Redis, and say what to do.",
+}
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are used, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = import_module(f"streams.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="henji")
+def cli() -> None:
+    """henji scores customers while they are still on the line.
+
+    It reads the traces that customers and the people who serve them leave, learns who is drifting away from every event, and
+    keeps live risk flags in Redis. Begin with:
+
+    \b
+      henji demo                                  see it work
+      henji simulate --out log.jsonl              make a log to play with
+      henji replay log.jsonl --board board.jsonl  who is at risk, and why
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; returns the exit code (and exits with it when called as a script)."""
+    try:
+        cli.main(args=arguments, prog_name="henji", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return _leave(leave.exit_code, arguments)
+    except click.ClickException as error:
+        error.show()
+        return _leave(error.exit_code, arguments)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("henji: stopped; the same command goes on where a ledger in Redis is", err=True)
+        return _leave(130, arguments)
+    except UsageError as error:
+        click.echo(f"henji: {error}", err=True)
+        return _leave(2, arguments)
+    except HenjiError as error:
+        click.echo(f"henji: {error}", err=True)
+        return _leave(1, arguments)
+    except BrokenPipeError:
+        # The reader of our output went away (`henji ... | head`): nothing is wrong.
+        sys.stderr.close()
+        return _leave(0, arguments)
+    return _leave(0, arguments)
+
+
+def _leave(code: int, arguments: Sequence[str] | None) -> int:
+    if arguments is None:
+        sys.exit(code)
+    return code

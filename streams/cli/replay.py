@@ -1,0 +1,201 @@
+"""`henji replay`: historical logs through the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from engine.errors import UsageError
+from engine.rules import RuleSet
+from engine.settings import ResultSettings
+from engine.vocabulary import Vocabulary
+from streams.cli.options import gather, redis_option, settings_options
+from streams.cli.progress import progress
+from streams.cli.report import print_summary
+from streams.cli.stores import replay_ledger
+from streams.reader.log import LogReader, open_log
+from streams.reader.record import Record
+from streams.replay.outputs import Outputs
+from streams.replay.pacing import paced, parse_speed
+from streams.replay.run import Replay
+from streams.replay.summary import summary
+
+__all__ = ["command", "run_replay"]
+
+_OUT = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("replay")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--map", "map_file", type=_OUT, metavar="FILE", help="Mapping file: your words and columns, or a SELECT.")
+@click.option("--sort", is_flag=True, help="Read all files together, in order of event time.")
+@click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
+@click.option("--lanes", metavar="N", help="Number of lanes. [default: 8]")
+@click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
+@settings_options
+@redis_option
+@click.option("--redis-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Where an embedded Redis keeps its data, so that a killed run can go on. [default: a temporary one]")
+@click.option("--run", "name", metavar="NAME", help="Name of the run in Redis. [default: made from files and settings]")
+@click.option("--fresh", is_flag=True, help="Start over, whatever a ledger of this run holds.")
+@click.option("--speed", default="max", metavar="SPEED", show_default=True, help="max, or times real speed: 1x, 10x.")
+@click.option("--batch", default=2000, show_default=True, type=click.IntRange(1, 100_000), help="Records per transaction.")
+@click.option("--alerts", type=_OUT, metavar="OUT", help="Write every alert, one JSON object a line.")
+@click.option("--board", type=_OUT, metavar="OUT", help="Write the final board, one JSON object a customer.")
+@click.option("--predictions", type=_OUT, metavar="OUT", help="Write every score as it was made.")
+@click.option("--dead", type=_OUT, metavar="OUT", help="Write every record that is no event, with reason and place.")
+@click.option("--late", type=_OUT, metavar="OUT", help="Write every event that came too late, as it came.")
+@click.option("--digest", "digest_only", is_flag=True, help="Print the digest of the answers and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+@click.option("--reload", is_flag=True, hidden=True, help="Take all state from the ledger anew for every batch.")
+def command(
+    files: tuple[str, ...],
+    map_file: Path | None,
+    sort: bool,
+    lateness: str | None,
+    lanes: str | None,
+    rules_file: str | None,
+    settings_file: Path | None,
+    pairs: tuple[str, ...],
+    redis_url: str | None,
+    digest_only: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Replay FILE... through the engine, as if each event had just come.
+
+    Reads JSON lines (also .gz and .zst), CSV and Parquet. The same files give the same answers, in any batches, killed and
+    started again at any place: with --redis URL the ledger knows where the run was, and the same command goes on
+    from there.
+
+    \b
+      henji replay log.jsonl.gz --alerts alerts.jsonl --board board.jsonl
+      henji replay shop.csv --map shop.toml --set churn.horizon=90d --lanes 1
+      henji replay log.jsonl --redis redis://localhost:6379 --json
+    """
+    settings = gather(
+        settings_file,
+        pairs,
+        lateness=("lateness", lateness),
+        lanes=("lanes", lanes),
+        rules=("rules", rules_file),
+        redis=("redis.url", redis_url),
+    )
+    rules = settings.rule_set()
+    vocabulary = _vocabulary(map_file)
+    reader = open_log(files, vocabulary=vocabulary, sort=sort, batch_size=options["batch"])
+    growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
+    quiet = as_json or digest_only
+    _, facts = run_replay(
+        reader,
+        settings.result(rules),
+        rules,
+        url=settings["redis.url"],
+        vocabulary=vocabulary,
+        name=options["name"],
+        outputs=growing,
+        board=options["board"],
+        fresh=options["fresh"],
+        speed=options["speed"],
+        redis_dir=options["redis_dir"],
+        reload_each=options["reload"],
+        quiet=False,
+    )
+    if as_json:
+        click.echo(orjson.dumps(facts).decode())
+    elif digest_only:
+        click.echo(facts["digest"])
+    if not quiet:
+        print_summary(facts)
+
+
+def run_replay(
+    reader: LogReader,
+    settings: ResultSettings,
+    rules: RuleSet,
+    *,
+    url: str,
+    vocabulary: Vocabulary | None = None,
+    name: str | None = None,
+    outputs: dict[str, Path] | None = None,
+    board: Path | None = None,
+    fresh: bool = False,
+    speed: str = "max",
+    redis_dir: Path | None = None,
+    reload_each: bool = False,
+    quiet: bool = False,
+) -> tuple[Replay, dict[str, Any]]:
+    """Replay a log and say what came out; the arguments are those of the command.
+
+    Returns
+    -------
+    tuple of Replay and dict
+        The finished run, and its public summary.
+    """
+    factor = parse_speed(speed)
+    identity = _identity(reader)
+    name = name or _run_name(identity, settings, vocabulary)
+    files = Outputs(outputs or {})
+    started = time.monotonic()
+    with replay_ledger(url, name, settings, rules, redis_dir) as (ledger, prefix), _closing(files):
+        if fresh:
+            ledger.claim()
+            ledger.reset()
+        run = Replay(settings, rules, ledger, files, vocabulary=vocabulary, reload_each=reload_each)
+        batches: Iterable[Sequence[Record]] = reader
+        if factor is not None:
+            batches = paced(reader, factor, vocabulary)
+        with progress("replay", quiet) as update:
+            total = max(1, reader.total_bytes)
+            run.run(batches, identity, lambda n: update(reader.bytes_read / total, n))
+        wall_s = time.monotonic() - started
+        lines = run.board()
+        digest = run.digest(lines)
+        if board is not None:
+            _write_lines(board, lines)
+        facts = summary(run, digest=digest, wall_s=wall_s, name=name, prefix=prefix, customers=len(lines))
+    return run, facts
+
+
+@contextmanager
+def _closing(files: Outputs) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        files.close()
+
+
+def _write_lines(path: Path, lines: list[bytes]) -> None:
+    try:
+        with path.open("wb") as file:
+            for line in lines:
+                file.write(line + b"\n")
+    except OSError as error:
+        raise UsageError(f"--board: expected a file that can be written, got {path}: {error}") from error
+
+
+def _vocabulary(path: Path | None) -> Vocabulary | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--map: expected a readable UTF-8 file, got {path}: {error}") from error
+    return Vocabulary.parse(text, str(path))
+
+
+def _identity(reader: LogReader) -> str:
+    """What the log is: names and sizes; the records themselves are compared when a run goes on."""
+    return ", ".join(f"{Path(source.name).name}:{source.size}" for source in reader.sources)[:4000]
+
+
+def _run_name(identity: str, settings: ResultSettings, vocabulary: Vocabulary | None) -> str:
+    text = "\n".join((identity, settings.digest(), repr(vocabulary)))
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

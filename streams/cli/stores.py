@@ -1,0 +1,101 @@
+"""Where a command finds ledger and board: a URL, an embedded Redis, or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.board import ALL_PARTS, board_rows
+from engine.errors import UsageError
+from engine.lane import Lane
+from engine.murmur2 import lane_of
+from engine.outcome import BoardRows
+from engine.rules import RuleSet
+from engine.settings import ENGINE_VERSION, ResultSettings
+from streams.ledger import Binding, Ledger
+from streams.memory_ledger import MemoryLedger
+from streams.redis.board_writer import BoardMeta
+from streams.redis.client import RedisClient, connect
+from streams.redis.embedded import EmbeddedRedis
+from streams.redis.keys import BOARD_PREFIX, Keys
+from streams.redis.ledger import RedisLedger
+
+__all__ = ["boards", "one_board", "open_redis", "replay_ledger"]
+
+
+@contextmanager
+def open_redis(url: str, directory: Path | None = None) -> Iterator[RedisClient]:
+    """A client of the Redis at a URL, or of an embedded one that lives as long as the context.
+
+    Parameters
+    ----------
+    url
+        `redis://`, `rediss://` or `unix://`, or `embedded`.
+    directory
+        Where an embedded Redis keeps its data; a temporary place when `None`.
+    """
+    if url == "embedded":
+        with EmbeddedRedis(directory) as server:
+            client = server.client()
+            try:
+                yield client
+            finally:
+                client.close()
+        return
+    client = connect(url)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def replay_ledger(
+    url: str, run: str, settings: ResultSettings, rules: RuleSet, directory: Path | None
+) -> Iterator[tuple[Ledger, str]]:
+    """The ledger of a replay and the prefix of its keys (empty in memory)."""
+    binding = Binding.of("replay", 0, lanes=settings.lanes)
+    if url == "none":
+        yield MemoryLedger(binding), ""
+        return
+    keys = Keys.replay(run)
+    # A board that somebody damaged is written again from the memories; any lane can decode one.
+    lanes = {n: Lane(n, settings, rules) for n in range(settings.lanes)}
+
+    def board_of(customer_id: str, record: bytes) -> BoardRows:
+        number = lane_of(customer_id, settings.lanes)
+        lane = lanes[number]
+        memory = lane.decode(record)
+        return board_rows(memory, ALL_PARTS, number, None, (rules.version, lane.models.version))
+
+    with open_redis(url, directory) as client:
+        meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes)
+        yield RedisLedger(client, binding, meta, keys=keys, board_of=board_of), keys.prefix
+
+
+def boards(client: RedisClient) -> list[str]:
+    """Prefixes of the boards in a Redis, the live one first."""
+    found = set()
+    for pattern in (f"{BOARD_PREFIX}meta", "replay:*:meta"):
+        for key in client.scan_iter(match=pattern, count=1000):
+            found.add(key.decode().removesuffix("meta"))
+    return sorted(found, key=lambda prefix: (prefix != BOARD_PREFIX, prefix))
+
+
+def one_board(client: RedisClient, prefix: str | None) -> str:
+    """The prefix that was asked for, else that of the only board there is.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or several and none was named.
+    """
+    if prefix is not None:
+        return Keys(prefix).prefix
+    found = boards(client)
+    if found and (found[0] == BOARD_PREFIX or len(found) == 1):
+        return found[0]
+    if not found:
+        raise UsageError("--prefix: expected a board in this Redis, got none; run `henji replay LOG --redis URL` first")
+    raise UsageError(f"--prefix: expected one of {', '.join(found)}, got nothing; name the board to look at")

@@ -1,0 +1,96 @@
+"""What a run did, as one JSON object and as text for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.landmarks import TRIGGERS
+from models.metrics import ClassificationMetrics, CountMetrics
+from streams.replay.run import Replay
+
+__all__ = ["summary"]
+
+
+def summary(run: Replay, *, digest: str, wall_s: float, name: str, prefix: str, customers: int) -> dict[str, Any]:
+    """The public summary of a run (`--json`).
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    digest
+        Of its answers; equal for equal answers.
+    wall_s
+        How long it took, seconds.
+    name, prefix
+        Of the run, and of its keys in Redis (empty without Redis).
+    customers
+        How many customers the board has.
+    """
+    lanes = run.lanes
+    ops: dict[str, int] = {}
+    tallies: dict[str, int] = {}
+    for lane in lanes:
+        for key, n in lane.record.ops.items():
+            ops[key] = ops.get(key, 0) + n
+        for key, n in lane.record.tallies.items():
+            tallies[key] = tallies.get(key, 0) + n
+    flags = sorted({key.split(":")[0] for key in ops})
+    by_flag = {
+        flag: {op: ops[f"{flag}:{op}"] for op in ("raise", "update", "clear", "contact") if f"{flag}:{op}" in ops}
+        for flag in flags
+    }
+    return {
+        **run.counts._asdict(),
+        "customers": customers,
+        "alerts": sum(ops.values()),
+        "raises": {flag: counts["raise"] for flag, counts in by_flag.items() if "raise" in counts},
+        "alerts_by_flag": by_flag,
+        "tallies": dict(sorted(tallies.items())),
+        "models": _models(run),
+        "clock": max((lane.clock for lane in lanes), default=-1),
+        "lanes": run.settings.lanes,
+        "rules": run.rules.version,
+        "settings": run.settings.digest(),
+        "run": name,
+        "prefix": prefix,
+        "resumed_at": run.resumed_at,
+        "seconds": round(wall_s, 3),
+        "events_per_second": round(run.n_read_now / wall_s, 1) if wall_s > 0 else None,
+        "stages": {stage: round(s, 3) for stage, s in run.seconds.items()},
+        "digest": digest,
+    }
+
+
+def _models(run: Replay) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for number, trigger in enumerate(TRIGGERS):
+        churn, engagement = ClassificationMetrics(), CountMetrics()
+        balance: dict[str, int] = {}
+        for lane in run.lanes:
+            lane_churn, lane_engagement = lane.models.metrics(number)
+            churn.merge(lane_churn)
+            engagement.merge(lane_engagement)
+            for key, n in lane.models.balance()[trigger].items():
+                balance[key] = balance.get(key, 0) + n
+        pending = balance["taken"] - balance["churn_learned"] - balance["churn_erased"]
+        out[f"churn_{trigger}"] = {
+            **_rounded(churn.get()),
+            "taken": balance["taken"],
+            "learned": balance["churn_learned"],
+            "pending": pending,
+            "erased": balance["churn_erased"],
+        }
+        pending = balance["taken"] - balance["engagement_learned"] - balance["engagement_erased"]
+        out[f"engagement_{trigger}"] = {
+            **_rounded(engagement.get()),
+            "taken": balance["taken"],
+            "learned": balance["engagement_learned"],
+            "pending": pending,
+            "erased": balance["engagement_erased"],
+        }
+    return out
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in figures.items()}
