@@ -26,6 +26,7 @@ from engine.episodes import Episode, FlagKey
 from engine.event import CONTACT, Event
 from engine.flags.flagging import Flagging
 from engine.flags.index import StateKey
+from engine.flags.override import Word, add_word
 from engine.flags.score import OwnNormal, ScoreState
 from engine.flags.status import Status
 from engine.landmarks import EVENT, SILENCE, TRIGGERS, Landmark
@@ -353,17 +354,12 @@ class Lane:
     def _override(self, memory: Memory, event: Event) -> None:
         if event.flag is None or event.state is None:
             return
-        key = (event.flag, event.category)
-        before = memory.overrides.get(key)
-        if before is not None and (before[1], before[3]) > (event.ts, event.event_id):
-            return
         if event.flag not in self.rules.names():
             self.record.tally("ignored:override")
             return
-        memory.overrides.pop(key, None)
-        memory.overrides[key] = (event.state, event.ts, event.until, event.event_id)
-        if event.state == "auto":
-            del memory.overrides[key]
+        key = (event.flag, event.category)
+        word = Word(event.ts, event.event_id, event.state, event.until)
+        memory.overrides[key] = add_word(memory.overrides.get(key, []), word)
 
     def _observe(self, memory: Memory, event: Event, in_order: bool) -> None:
         """What the event means for traits, labels and scores."""
@@ -471,7 +467,7 @@ class Lane:
         names = {number: rule.name for number, rule in self._flagging.index(memory).scores}
         for number, state in memory.scores.items():
             key = (names[number], None)
-            status = self._flagging.overridden(memory, key, state.status(), now)
+            status = self._flagging.under_override(memory, key, state.status(), now)
             self._reconcile(memory, key, status, now, now, None)
 
     # -- telling -----------------------------------------------------------------------------------------------
@@ -491,9 +487,11 @@ class Lane:
             self._reconcile(memory, key, status, tau, at, event)
         if everything and memory.overrides:
             self._settle_scores(memory, at)
-            ended = [k for k, o in memory.overrides.items() if o[2] is not None and o[2] < self._frozen()]
-            for key in ended:
-                del memory.overrides[key]
+            memory.overrides = {k: w for k, w in memory.overrides.items() if not self._is_over(w[-1])}
+
+    def _is_over(self, word: Word) -> bool:
+        frozen = self._frozen()
+        return (word.state == "auto" and word.ts < frozen) or (word.until is not None and word.until < frozen)
 
     def _reconcile(
         self, memory: Memory, key: FlagKey, status: Status | None, tau: int, at: int, event: Event | None

@@ -20,12 +20,13 @@ from engine.features import Traits
 from engine.flags.composite import CompositeState
 from engine.flags.folded import FoldedState
 from engine.flags.index import RuleIndex, StateKey
+from engine.flags.override import Word
 from engine.flags.score import OwnNormal, ScoreState
 from engine.landmarks import Landmarks
 from engine.rules.condition import Scalar
 from engine.timeline import Timeline
 
-__all__ = ["ARRIVALS", "MAX_ATTRIBUTES", "MAX_CATEGORIES", "RECORD_VERSION", "Memory", "Override", "id_digest"]
+__all__ = ["ARRIVALS", "MAX_ATTRIBUTES", "MAX_CATEGORIES", "RECORD_VERSION", "Memory", "id_digest"]
 
 RECORD_VERSION = 1
 ARRIVALS = 32
@@ -39,9 +40,6 @@ MAX_ATTRIBUTES = 64
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-
-Override = tuple[str, int, int | None, str]
-"""A person's word on a flag: state, from (ms), until (ms or None), id of the event."""
 
 
 def id_digest(event_id: str) -> int:
@@ -75,7 +73,7 @@ class Memory:
     normals
         The customer's own normal per score.
     overrides
-        A person's word, by (flag, category).
+        People's words, by (flag, category).
     episodes, contacts
         What consumers have been told.
     timeline
@@ -131,7 +129,7 @@ class Memory:
         self.composites: dict[int, CompositeState] = {}
         self.scores: dict[int, ScoreState] = {}
         self.normals: dict[str, OwnNormal] = {}
-        self.overrides: dict[tuple[str, str | None], Override] = {}
+        self.overrides: dict[tuple[str, str | None], list[Word]] = {}
         self.episodes = Episodes()
         self.contacts = Contacts()
         self.timeline = Timeline()
@@ -185,7 +183,7 @@ class Memory:
                 [[n, c.encode()] for n, c in self.composites.items()],
                 [[n, s.since, s.cause] for n, s in self.scores.items() if s.since is not None],
                 [[name, normal.encode()] for name, normal in self.normals.items()],
-                [[f, c, *o] for (f, c), o in self.overrides.items()],
+                [[f, c, words] for (f, c), words in self.overrides.items()],
                 self.episodes.encode(),
                 self.contacts.encode(),
                 self.timeline.entries,
@@ -259,7 +257,7 @@ class Memory:
         for number, since, cause in scores:
             memory.scores[number] = ScoreState(index.rules[number], since, cause)  # type: ignore[arg-type] # by number
         memory.normals = {name: OwnNormal.decode(normal) for name, normal in normals}
-        memory.overrides = {(o[0], o[1]): (o[2], o[3], o[4], o[5]) for o in overrides}
+        memory.overrides = {(f, c): [Word(*w) for w in words] for f, c, words in overrides}
         memory.episodes = Episodes.decode(episodes)
         memory.contacts = Contacts.decode(contacts)
         memory.timeline = Timeline(timeline)

@@ -9,6 +9,7 @@ from engine.event import Event
 from engine.flags.composite import CompositeState
 from engine.flags.folded import FoldedState
 from engine.flags.index import RuleIndex, StateKey
+from engine.flags.override import overridden
 from engine.flags.status import Status
 from engine.memory import MAX_CATEGORIES, Memory
 from engine.rules import RuleSet
@@ -88,7 +89,7 @@ class Flagging:
             for flag in [*memory.overrides, *memory.episodes.active]:
                 if flag not in now and not self._is_score(memory, flag):
                     now[flag] = None
-        return [(flag, self.overridden(memory, flag, status, tau)) for flag, status in now.items()]
+        return [(flag, self.under_override(memory, flag, status, tau)) for flag, status in now.items()]
 
     def _is_score(self, memory: Memory, flag: FlagKey) -> bool:
         return any(rule.name == flag[0] for _, rule in self.index(memory).scores)
@@ -97,18 +98,19 @@ class Flagging:
         """Earliest time >= tau after which some flag differs although nothing came."""
         dues = [state.now.next_due(tau) for state in memory.states.values()]
         dues += [composite.next_due(tau) for composite in memory.composites.values()]
-        dues += [o[2] for o in memory.overrides.values() if o[2] is not None and o[2] >= tau]
+        words = [w for words in memory.overrides.values() for w in words[-1:]]
+        dues += [w.until for w in words if w.until is not None and w.until >= tau]
         return min((d for d in dues if d is not None), default=None)
 
     def was_sensitive(self, memory: Memory, event: Event) -> bool:
         """Whether the customer was sensitive before this event."""
         if self._sensitive is None:
             return False
-        override = memory.overrides.get(("sensitive", None))
-        if override is not None and override[1] <= event.ts and (override[2] is None or event.ts <= override[2]):
-            return override[0] == "up"
         composite = memory.composites.get(self._sensitive)
-        return composite is not None and composite.was_up_before(event.ts, event.event_id)
+        own = composite is not None and composite.was_up_before(event.ts, event.event_id)
+        words = [w for w in memory.overrides.get(("sensitive", None), []) if w[:2] < (event.ts, event.event_id)]
+        status = composite.status(event.ts) if own and composite is not None else None
+        return overridden(words, status, event.ts) is not None if words else own
 
     def rederive(self, memory: Memory, before: str | None) -> bool:
         """Work the machines out again from what memory retains, if the segment's numbers differ; True if it did."""
@@ -167,22 +169,10 @@ class Flagging:
                 holds += state.holds
         memory.composites[number].refresh(holds)
 
-    def overridden(self, memory: Memory, flag: FlagKey, status: Status | None, tau: int) -> Status | None:
+    def under_override(self, memory: Memory, flag: FlagKey, status: Status | None, tau: int) -> Status | None:
         """What the flag is under a person's override, if one is in force at `tau`."""
-        override = memory.overrides.get(flag)
-        if override is None:
-            return status
-        state, since, until, event_id = override
-        if since > tau or (until is not None and until < tau):
-            return status
-        if state == "down":
-            return None
-        if status is not None:
-            # Both the person and the rule hold it up: it stays until the later of the two ends.
-            since = min(since, status.since)
-            if status.until is None or (until is not None and status.until > until):
-                until = status.until
-        return Status(since, until, 1, "override", (event_id,), event_id)
+        words = memory.overrides.get(flag)
+        return status if words is None else overridden(words, status, tau)
 
 
 def _last(state: FoldedState) -> int:

@@ -1,0 +1,187 @@
+"""The commands that bring the board from before a batch to after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
+
+import orjson
+
+from engine.alert import Alert
+from engine.outcome import CustomerChange, Outcome
+from streams.redis.catalogue import ALERTS_MAX, CONTRACT, INDEXES
+from streams.redis.client import Command
+from streams.redis.customer_parts import CustomerParts, whole_hash
+from streams.redis.keys import CUSTOMER_PARTS, Keys, encode_id
+
+__all__ = ["BoardMeta", "BoardWriter"]
+
+
+@dataclass(slots=True)
+class BoardMeta:
+    """What `meta` says about who writes the board.
+
+    Parameters
+    ----------
+    engine
+        Version of the engine.
+    rules
+        Digest of the rules in force; the worker sets it anew when a control event changes them.
+    lanes
+        Number of lanes of the deployment.
+    more
+        Further fields (`since`, `start`, `lag:<lane>`), written with every batch.
+    """
+
+    engine: str
+    rules: str
+    lanes: int
+    more: dict[str, str] = field(default_factory=dict)
+
+
+class BoardWriter:
+    """Turns outcomes into commands of Redis; each command's second word is the key that it writes.
+
+    Every part of a customer that changed comes whole. What this writer wrote before it changes in place, which takes
+    one command instead of three; the answer then tells whether the key still was what we left (see `surprised`). The
+    rest is deleted and written anew, with its TTL.
+
+    Parameters
+    ----------
+    keys
+        Names of the keys.
+    meta
+        What `meta` says.
+    """
+
+    def __init__(self, keys: Keys, meta: BoardMeta) -> None:
+        self._keys = keys
+        self._meta = meta
+        self._parts = CustomerParts(keys)
+
+    def forget_all(self) -> None:
+        """Take nothing on the board for granted: somebody else may have written, or a transaction has failed."""
+        self._parts.forget_all()
+
+    def surprised(self, commands: Sequence[Command], replies: Sequence[object]) -> set[str]:
+        """Keys that were not as we left them, from the answers to the last `commands`.
+
+        Parameters
+        ----------
+        commands, replies
+            What `commands` gave last, and the answer to each.
+        """
+        return self._parts.surprised(commands, replies)
+
+    def commands(self, outcomes: Sequence[Outcome], now_ms: int) -> list[Command]:
+        """Commands of one batch, in an order that is right within one transaction.
+
+        Parameters
+        ----------
+        outcomes
+            One per lane.
+        now_ms
+            Wall clock, ms.
+        """
+        self._parts.begin(now_ms)
+        commands: list[Command] = []
+        added: dict[str, list[str | float]] = {}
+        removed: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            for change in outcome.customers.values():
+                self._customer(commands, change, added, removed)
+        commands += [("ZADD", self._keys.index(name), *pairs) for name, pairs in added.items()]
+        commands += [("ZREM", self._keys.index(name), *members) for name, members in removed.items()]
+        self._alerts(commands, outcomes)
+        for outcome in outcomes:
+            for name, row in outcome.model_rows.items():
+                if row:
+                    fields = chain.from_iterable((f"{metric}:{outcome.lane}", value) for metric, value in row.items())
+                    commands.append(("HSET", self._keys.model(name), *fields))
+        commands.append(("HSET", self._keys.meta, *self._meta_fields(outcomes, now_ms)))
+        return commands
+
+    def index_commands(self, name: str, members: Iterable[tuple[str, float]], *, page: int = 1000) -> list[Command]:
+        """Commands that write a whole leaderboard, from customer ids and scores."""
+        flat: list[str | float] = []
+        for customer_id, score in members:
+            flat += (score, encode_id(customer_id))
+        key = self._keys.index(name)
+        pages = (flat[start : start + 2 * page] for start in range(0, len(flat), 2 * page))
+        return [("DEL", key), *(("ZADD", key, *part) for part in pages)]
+
+    def forget(self, customer_ids: Sequence[str]) -> list[Command]:
+        """Commands that remove every board key of these customers."""
+        commands: list[Command] = [("UNLINK", *self._all_parts(customer_id)) for customer_id in customer_ids]
+        members = [encode_id(customer_id) for customer_id in customer_ids]
+        if members:
+            commands += [("ZREM", self._keys.index(name), *members) for name in INDEXES]
+        return commands
+
+    def _customer(
+        self,
+        commands: list[Command],
+        change: CustomerChange,
+        added: dict[str, list[str | float]],
+        removed: dict[str, list[str]],
+    ) -> None:
+        member = encode_id(change.customer_id)
+        if change.board is None:
+            commands.append(("UNLINK", *self._all_parts(change.customer_id)))
+            for name in INDEXES:
+                removed.setdefault(name, []).append(member)
+            self._parts.forget(member)
+            return
+        self._parts.write(commands, member, change.board)
+        for name, score in (change.board.index or {}).items():
+            # Not a number is no score: Redis would refuse the whole command, with every other customer in it.
+            if score is None or score != score:
+                removed.setdefault(name, []).append(member)
+            else:
+                added.setdefault(name, []).extend((float(score), member))
+
+    def _alerts(self, commands: list[Command], outcomes: Sequence[Outcome]) -> None:
+        # In the order of the records that caused them, whatever their lane; within a lane that is its own order.
+        sent: list[tuple[int, int, Alert]] = [
+            (alert.index, outcome.lane, alert) for outcome in outcomes for alert in outcome.alerts
+        ]
+        sent.sort(key=itemgetter(0))
+        commands += [self._alert(lane, alert) for _, lane, alert in sent]
+        for outcome in outcomes:
+            for alert_id, state in outcome.alert_state.items():
+                commands += whole_hash(self._keys.alert(alert_id), state or {})
+        if sent:
+            commands.append(("PUBLISH", self._keys.wake, str(len(sent))))
+
+    def _alert(self, lane: int, alert: Alert) -> Command:
+        fields: dict[str, str | bytes] = {
+            "alert_id": alert.alert_id,
+            "seq": str(alert.seq),
+            "lane": str(lane),
+            "line": alert.line(),
+            "priority": str(alert.priority),
+            "route": alert.route,
+            "scene": orjson.dumps(alert.scene),
+        }
+        return (
+            *("XADD", self._keys.alerts, "MAXLEN", "~", ALERTS_MAX, "*"),
+            *chain.from_iterable(fields.items()),
+        )
+
+    def _meta_fields(self, outcomes: Sequence[Outcome], now_ms: int) -> Iterable[str]:
+        meta = self._meta
+        fields = {
+            **meta.more,
+            "contract": str(CONTRACT),
+            "engine": meta.engine,
+            "rules": meta.rules,
+            "lanes": str(meta.lanes),
+            **{f"watermark:{outcome.lane}": str(outcome.clock) for outcome in outcomes},
+            "last_write": str(now_ms),
+        }
+        return chain.from_iterable(fields.items())
+
+    def _all_parts(self, customer_id: str) -> list[str]:
+        return [self._keys.part(part, customer_id) for part in CUSTOMER_PARTS]

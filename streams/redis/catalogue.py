@@ -1,0 +1,358 @@
+"""Every key in Redis as data: pattern, type, fields with their meaning and size, TTL, writer, reader.
+
+`docs/redis-keys.md` is made from it, `verify` checks a board against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "ALERTS_MAX",
+    "BOARD_KEYS",
+    "CONTRACT",
+    "CUSTOMER_FIELDS",
+    "INDEXES",
+    "LEDGER_KEYS",
+    "TTL_S",
+    "FieldSpec",
+    "KeySpec",
+    "board_key",
+]
+
+CONTRACT = 1
+"""Version of the board's contract; changing a key, field or meaning is a new one."""
+
+TTL_S = 430 * 86_400
+"""TTL of the keys of customers and open alerts, seconds: 400 d, when a silent customer is retired, and a month.
+
+It collects garbage when no worker is left to do so, and never means anything."""
+
+ALERTS_MAX = 100_000
+"""About how many alerts the stream keeps."""
+
+INDEXES = ("churn", "engagement_drop", "sensitive", "value_at_risk")
+"""Names of the leaderboards."""
+
+_WORKER = "worker, replay"
+_ANYONE = "agent desktops, dashboards, console"
+_NOBODY = "nobody but henji"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """A field of a hash or of a stream entry.
+
+    Parameters
+    ----------
+    name
+        Name, or a pattern with `<...>` for a family of fields.
+    meaning
+        What it says, with its unit.
+    max_bytes
+        Longest value in bytes.
+    required
+        Whether every such hash has it; any other field that is missing is unknown.
+    """
+
+    name: str
+    meaning: str
+    max_bytes: int = 64
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """A key, or a family of keys.
+
+    Parameters
+    ----------
+    name
+        Name of the family.
+    pattern
+        The key, after the prefix.
+    type
+        Type of Redis: `hash`, `list`, `zset`, `stream`, `string`.
+    what
+        What it is for.
+    fields
+        Its fields; for other types one line that says what an element is.
+    ttl_s
+        TTL in seconds, `None` for none.
+    writer, reader
+        Who.
+    max_items
+        Most fields, elements or entries; `None` for no limit of its own.
+    open_fields
+        Whether other fields than those named may occur; `fields` then has a family `<...>` that describes them.
+    """
+
+    name: str
+    pattern: str
+    type: str
+    what: str
+    fields: tuple[FieldSpec, ...]
+    ttl_s: int | None = None
+    writer: str = _WORKER
+    reader: str = _ANYONE
+    max_items: int | None = None
+    open_fields: bool = False
+
+
+def _customer() -> tuple[FieldSpec, ...]:
+    return (
+        FieldSpec("churn", "probability of no own activity within the churn horizon, 0 to 1, high is risky"),
+        FieldSpec("engagement", "expected number of engagement events within the engagement horizon, >= 0"),
+        FieldSpec("churn_band", "the churn score in words"),
+        FieldSpec("stage", "where in their life with us"),
+        FieldSpec("segment", "the first segment"),
+        FieldSpec("segments", "all segments, separated by commas"),
+        FieldSpec("value", "money of purchases less refunds, major units"),
+        FieldSpec("flags_up", "how many flags are up, the number of fields of `flags:<id>`", required=True),
+        FieldSpec("lane", "the lane, whose watermark says how far this is read", required=True),
+        FieldSpec("as_of", "event time of the last change, ms", required=True),
+        FieldSpec("next_change_at", "event time at which something changes if nothing happens, ms"),
+        FieldSpec("sensitive", "`1` while the flag `sensitive` is up, else `0`"),
+        FieldSpec("rules", "version of the rules in force"),
+        FieldSpec("model", "version of the models"),
+        FieldSpec("silence_ratio", "silence so far / the customer's own median gap"),
+        FieldSpec("capped", "what memory had to let go before its time"),
+    )
+
+
+CUSTOMER_FIELDS = tuple(field.name for field in _customer())
+"""Every field that `customer:<id>` may have."""
+
+BOARD_KEYS = (
+    KeySpec(
+        "customer",
+        "customer:<id>",
+        "hash",
+        "A customer at a glance. No field is over 64 bytes: with one longer, the hash takes 3.7 times the memory.",
+        _customer(),
+        TTL_S,
+    ),
+    KeySpec(
+        "flags",
+        "flags:<id>",
+        "hash",
+        "The flags of a customer. A flag is up while the lane's watermark is not past its `until`. No key, but a "
+        "customer hash: no flag is up.",
+        (
+            FieldSpec(
+                "<flag>, <flag>/<category>",
+                "`[since, until or null, count, severity, alert_id]`, times in ms. A name over 64 bytes is cut at 40 "
+                "and ends in `~` and 16 hex digits of the BLAKE2b hash of the whole",
+                96,
+            ),
+        ),
+        TTL_S,
+        open_fields=True,
+    ),
+    KeySpec(
+        "why",
+        "why:<id>",
+        "hash",
+        "Why a customer is where they are.",
+        (
+            FieldSpec("churn", "JSON list of reasons of the churn score", 4096),
+            FieldSpec("engagement", "JSON list of reasons of the engagement score", 4096),
+            FieldSpec("<flag>, <flag>/<category>", "JSON list of the ids of the events that are the evidence", 16384),
+        ),
+        TTL_S,
+        open_fields=True,
+    ),
+    KeySpec(
+        "profile",
+        "profile:<id>",
+        "hash",
+        "Descriptive facts from `profile` events.",
+        (FieldSpec("<attribute>", "its last value", 1024),),
+        TTL_S,
+        max_items=32,
+        open_fields=True,
+    ),
+    KeySpec(
+        "history",
+        "history:<id>",
+        "hash",
+        "The last scores of each day, of the newest 30 days that have one.",
+        (FieldSpec("<YYYY-MM-DD>", "`[churn, engagement]`", 64),),
+        TTL_S,
+        max_items=30,
+        open_fields=True,
+    ),
+    KeySpec(
+        "timeline",
+        "timeline:<id>",
+        "list",
+        "The last traces of both sides, oldest first: the scene an agent sees.",
+        (
+            FieldSpec(
+                "element",
+                "`[at, kind, category, channel, case_id, detail]`, at in ms, the last four perhaps null",
+                1024,
+            ),
+        ),
+        TTL_S,
+        max_items=20,
+    ),
+    KeySpec(
+        "index",
+        "index:<name>",
+        "zset",
+        "Leaderboards: `churn` (score: churn; every customer with that score), `sensitive` (exactly those with "
+        "`sensitive` = 1), `engagement_drop`, `value_at_risk`. Highest first is most urgent.",
+        (FieldSpec("member", "encoded customer id, as in the keys", 2048),),
+    ),
+    KeySpec(
+        "alerts",
+        "alerts",
+        "stream",
+        "Alerts in the order they went out, about the newest 100,000. Use consumer groups; (`alert_id`, `seq`) is the "
+        "identity of a message and may come twice. Read the last id (XREVRANGE COUNT 1) before a snapshot of the "
+        "flags, and fold the ops from there.",
+        (
+            FieldSpec("alert_id", "the episode, 16 hex digits", 16, required=True),
+            FieldSpec("seq", "the lane's counter", required=True),
+            FieldSpec("lane", "the lane", required=True),
+            FieldSpec("line", "the alert as JSON, the public line", 65536, required=True),
+            FieldSpec("priority", "integer, high is urgent", required=True),
+            FieldSpec("route", "to whom: `agent:<id>`, `team:<name>`, ...; empty when nobody is known", 1024, True),
+            FieldSpec("scene", "JSON list of the traces of the same case or category, oldest first", 65536, True),
+        ),
+    ),
+    KeySpec(
+        "alert",
+        "alert:<alert_id>",
+        "hash",
+        "State of an open alert; gone when it is closed.",
+        (FieldSpec("<field>", "who acknowledged it, until when it is snoozed, the outcome", 1024),),
+        TTL_S,
+        open_fields=True,
+    ),
+    KeySpec(
+        "service",
+        "service:<dimension>:<value>",
+        "hash",
+        "Reserved for scorecards by channel, category and agent.",
+        (FieldSpec("<field>", "reserved", 1024),),
+        open_fields=True,
+    ),
+    KeySpec(
+        "model",
+        "model:<name>",
+        "hash",
+        "Progressive metrics of a model, per lane; lanes learn by themselves.",
+        (FieldSpec("<metric>:<lane>", "the metric of that lane", 1024),),
+        open_fields=True,
+    ),
+    KeySpec(
+        "meta",
+        "meta",
+        "hash",
+        "Facts about the board itself.",
+        (
+            FieldSpec("contract", "version of this contract, 1", required=True),
+            FieldSpec("engine", "version of henji", required=True),
+            FieldSpec("rules", "digest of the rules in force", 128, True),
+            FieldSpec("lanes", "number of lanes", required=True),
+            FieldSpec("last_write", "wall clock of the last transaction, ms", required=True),
+            FieldSpec("watermark:<lane>", "the lane clock: event time up to which everything is applied, ms"),
+            FieldSpec("lag:<lane>", "records not read yet"),
+            FieldSpec("since", "event time or offset from which on this board knows anything", 128),
+            FieldSpec("start", "how the worker was told to begin: `earliest`, `latest`"),
+        ),
+    ),
+)
+
+LEDGER_KEYS = (
+    KeySpec(
+        "customers",
+        "henji:{<lane>}:customers",
+        "hash",
+        "Memories of the customers.",
+        (FieldSpec("<customer id>", "the encoded memory", 65536),),
+        reader=_NOBODY,
+        open_fields=True,
+    ),
+    KeySpec(
+        "timers",
+        "henji:{<lane>}:timers",
+        "zset",
+        "When each customer's next timer is due.",
+        (FieldSpec("member", "customer id; score: event time, ms", 512),),
+        reader=_NOBODY,
+    ),
+    KeySpec(
+        "lane",
+        "henji:{<lane>}:lane",
+        "string",
+        "The lane's own state: clock, alert counter, sums, counts.",
+        (),
+        reader=_NOBODY,
+    ),
+    KeySpec(
+        "models",
+        "henji:{<lane>}:models",
+        "hash",
+        "Snapshots of the models.",
+        (FieldSpec("<model>", "the snapshot, data with schema and version", 16_777_216),),
+        reader=_NOBODY,
+        open_fields=True,
+    ),
+    KeySpec(
+        "partition",
+        "henji:{0}:partition:<topic>:<n>",
+        "hash",
+        "The partition record: the guard of every transaction, and where to go on.",
+        (
+            FieldSpec("schema", "version of the ledger's layout, 1"),
+            FieldSpec("topic", "the topic", 256),
+            FieldSpec("partition", "the partition"),
+            FieldSpec("lanes", "lanes of the deployment"),
+            FieldSpec("own", "lanes of this partition, separated by commas", 4096),
+            FieldSpec("owner", "token of the owner: a counter and a random part, compared for equality"),
+            FieldSpec("next_offset", "offset of the first record that is not applied"),
+            FieldSpec("batches", "transactions so far"),
+            FieldSpec("read", "records read = applied + duplicate + late + dead"),
+            FieldSpec("applied", "records applied"),
+            FieldSpec("duplicate", "records that repeated an event"),
+            FieldSpec("late", "records that came too late"),
+            FieldSpec("dead", "records that are no events of the contract"),
+            FieldSpec("last_hash", "hash of the record before `next_offset`", 128),
+            FieldSpec("settings", "digest of the result settings", 128),
+            FieldSpec("outputs", "JSON: output file -> its length in bytes", 4096),
+            FieldSpec("complete", "`1` when the input was read to its end, else `0`"),
+            FieldSpec("input", "identity of the input", 4096),
+            FieldSpec("written_at", "wall clock of the last transaction, ms"),
+            FieldSpec("broken", "the ledger key that could not be written: the partition stays stopped", 4096),
+        ),
+        reader=_NOBODY,
+    ),
+)
+
+_BY_HEAD = {spec.pattern.partition(":")[0]: spec for spec in BOARD_KEYS}
+
+
+def board_key(name: str) -> tuple[KeySpec, str] | None:
+    """The family of a board key and what stands for its `<...>`; `None` for a key that the catalogue does not know.
+
+    Parameters
+    ----------
+    name
+        The key without its prefix.
+
+    Examples
+    --------
+    >>> spec, rest = board_key("customer:anna:2")
+    >>> spec.name, rest
+    ('customer', 'anna:2')
+    >>> board_key("customers:anna") is None
+    True
+    """
+    head, colon, rest = name.partition(":")
+    spec = _BY_HEAD.get(head)
+    if spec is None or bool(rest) != (":" in spec.pattern) or bool(colon) != bool(rest):
+        return None
+    return spec, rest

@@ -1,0 +1,189 @@
+"""The connection to Redis: what we use of redis-py, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from engine.errors import HenjiError, LedgerConflict, StateIncompatible, StoreUnavailable, UsageError
+
+__all__ = ["Argument", "Command", "RedisClient", "RedisPipeline", "connect", "henji_error", "talking"]
+
+Argument: TypeAlias = str | bytes | int | float
+"""What may stand in a command."""
+
+Command: TypeAlias = tuple[Argument, ...]
+"""A command of Redis: its name, its key, the rest."""
+
+TIMEOUT_S = 5.0
+"""How long an answer may take; a transaction of 10,000 customers takes well under a second."""
+
+# Refusals that pass by themselves or once an operator has made room; nothing was written.
+_PASSING = ("OOM", "MISCONF", "LOADING", "BUSY", "READONLY", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+
+
+class RedisPipeline(Protocol):
+    """What we use of a pipeline of redis-py; with `transaction` its commands run as one."""
+
+    connection: Any
+    """The connection, while it watches."""
+
+    watching: bool
+    """Whether giving the connection back has to end a watch."""
+
+    def execute_command(self, *args: Argument) -> Any:
+        """Queue a command; between `watch` and `multi` run it at once and return its answer."""
+
+    def watch(self, *names: str) -> Any:
+        """Make `execute` fail with `WatchError` when one of these keys is changed meanwhile."""
+
+    def multi(self) -> None:
+        """Begin to queue after `watch`."""
+
+    def execute(self, raise_on_error: bool = ...) -> list[Any]:
+        """Send what is queued; the answers, with errors as values unless `raise_on_error`."""
+
+    def reset(self) -> None:
+        """Give the connection back."""
+
+
+class RedisClient(Protocol):
+    """What we use of a synchronous client of redis-py with `decode_responses` off; `connect` makes one."""
+
+    def execute_command(self, *args: Argument) -> Any:
+        """Run one command."""
+
+    def pipeline(self, transaction: bool = ...) -> Any:
+        """Make a `RedisPipeline`."""
+
+    def info(self, section: str | None = ...) -> Any:
+        """Facts about the server, as a dict."""
+
+    def scan_iter(self, match: str | None = ..., count: int | None = ...) -> Any:
+        """Every key that matches, some perhaps twice."""
+
+    def hscan_iter(self, name: str, match: str | None = ..., count: int | None = ...) -> Any:
+        """Every field of a hash with its value, some perhaps twice."""
+
+    def zscan_iter(self, name: str, match: str | None = ..., count: int | None = ...) -> Any:
+        """Every member of a sorted set with its score, some perhaps twice."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> RedisClient:
+    """Make a client for a URL; it connects on first use.
+
+    redis-py's own retries are off: how often and how long to wait is decided in one place, `retrying`.
+
+    Parameters
+    ----------
+    url
+        `redis://HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`.
+    timeout_s
+        For connecting and for each answer, seconds.
+
+    Raises
+    ------
+    UsageError
+        If the URL is none of these.
+
+    Examples
+    --------
+    >>> connect("http://localhost")
+    Traceback (most recent call last):
+    engine.errors.UsageError: redis URL: expected redis://, rediss:// or unix://, got 'http://'; ...
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in ("redis", "rediss", "unix"):
+        raise UsageError(
+            f"redis URL: expected redis://, rediss:// or unix://, got {scheme + '://' if scheme else 'no scheme'!r}; "
+            "write for example redis://127.0.0.1:6379/0"
+        )
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "protocol": 2,  # one shape of answers whatever redis-py's default
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout_s,
+    }
+    if scheme != "unix":
+        options |= {"socket_connect_timeout": timeout_s, "socket_keepalive": True, "health_check_interval": 30}
+    try:
+        return cast(RedisClient, redis.Redis.from_url(url, **options))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"redis URL: expected redis://HOST:PORT/DB, got one that says {error}; correct it") from error
+
+
+def henji_error(error: exceptions.RedisError | OSError, what: str) -> HenjiError:
+    """The error of ours that stands for one of redis-py's, chosen by what the caller has to do.
+
+    Parameters
+    ----------
+    error
+        What redis-py raised.
+    what
+        What was being done, for the message.
+
+    Examples
+    --------
+    >>> henji_error(exceptions.TimeoutError("Timeout reading from socket"), "load lane 3")
+    StoreUnavailable('load lane 3: expected an answer of Redis, got TimeoutError: Timeout reading from socket; ...')
+    """
+    # Within a pipeline redis-py puts the command before the message: customers' data, of no use to the reader.
+    message = str(error).rpartition(" of pipeline caused error: ")[2]
+    got = f"{type(error).__name__}: {message}"
+    match error:
+        case (
+            exceptions.AuthenticationError()
+            | exceptions.AuthorizationError()
+            | exceptions.NoPermissionError()
+            | exceptions.AuthenticationWrongNumberOfArgsError()
+        ):
+            return UsageError(f"{what}: expected a Redis user who may do this, got {got}; check user, password and ACL")
+        case (
+            exceptions.TryAgainError()
+            | exceptions.ReadOnlyError()
+            | exceptions.ConnectionError()
+            | exceptions.TimeoutError()
+            | OSError()
+        ):
+            return StoreUnavailable(f"{what}: expected an answer of Redis, got {got}; is it up and reachable?")
+        case exceptions.AskError() | exceptions.ClusterCrossSlotError():
+            return UsageError(
+                f"{what}: expected one Redis primary, got a cluster ({got}); give a Redis that is not one"
+            )
+        case exceptions.WatchError():
+            return LedgerConflict(f"{what}: expected to be the only writer, got {got}; claim and open again")
+        case exceptions.ResponseError() if message.startswith(_PASSING) or type(error).__name__ in _PASSING_TYPES:
+            return StoreUnavailable(f"{what}: expected Redis to take writes, got {got}; see `henji doctor`")
+        case exceptions.ResponseError():
+            return StateIncompatible(f"{what}: expected Redis to obey, got {got}; see `henji verify`")
+        case _:
+            return StateIncompatible(f"{what}: expected an answer of Redis, got {got}; check the versions of both ends")
+
+
+# Named, not imported: the oldest redis-py we take does not have them all, and their messages lack the code.
+_PASSING_TYPES = ("OutOfMemoryError", "ClusterDownError", "MasterDownError", "BusyLoadingError", "ExecAbortError")
+
+
+@contextmanager
+def talking(what: str) -> Iterator[None]:
+    """Turn redis-py's errors within the block into ours.
+
+    Raises
+    ------
+    StoreUnavailable, UsageError, LedgerConflict, StateIncompatible
+        See `henji_error`.
+    """
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as error:
+        raise henji_error(error, what) from error
