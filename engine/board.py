@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from engine.duration import DAY_MS
+from engine.flag_field import flag_field
 from engine.memory import Memory
 from engine.outcome import BoardRows
 
@@ -95,6 +96,8 @@ def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due:
         customer["churn"] = format(memory.churn, ".6g")
         customer["churn_band"] = score_band(memory.churn)
         customer["engagement"] = format(memory.engagement, ".6g")
+    if memory.stage is not None:
+        customer["stage"] = memory.stage
     if memory.segment is not None and len(memory.segment.encode()) <= 64:
         customer["segment"] = customer["segments"] = memory.segment
     if memory.traits.n:
@@ -107,11 +110,11 @@ def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due:
     rows = BoardRows(customer)
     if "flags" in parts:
         rows.flags = {
-            _field(flag, category): orjson.dumps([e.since, e.until, e.count, e.severity, e.alert_id]).decode()
+            flag_field(flag, category): orjson.dumps([e.since, e.until, e.count, e.severity, e.alert_id]).decode()
             for (flag, category), e in flags.items()
         }
     if "flags" in parts or "why" in parts:
-        rows.why = {_field(f, c): orjson.dumps(list(e.evidence)).decode() for (f, c), e in flags.items()}
+        rows.why = {flag_field(f, c): orjson.dumps(list(e.evidence)).decode() for (f, c), e in flags.items()}
         if memory.reasons:
             rows.why["churn"] = orjson.dumps([{"code": code, "weight": round(w, 6)} for code, w in memory.reasons]).decode()
     if "profile" in parts:
@@ -122,15 +125,12 @@ def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due:
         rows.timeline = memory.timeline.lines()
     drop = flags.get(("engagement_drop", None))
     rows.index = {
-        "churn": memory.churn,
+        # Who has lapsed is at no risk any more: a list of whom to call must not begin with them.
+        "churn": None if memory.has_left else memory.churn,
         "sensitive": float(memory.episodes.active["sensitive", None].since) if sensitive else None,
         "engagement_drop": float(drop.since) if drop is not None else None,
     }
     return rows
-
-
-def _field(flag: str, category: str | None) -> str:
-    return flag if category is None else f"{flag}/{category}"
 
 
 def _day(day: int) -> str:

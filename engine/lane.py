@@ -39,10 +39,14 @@ from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.timestamp import parse_rfc3339
 
-__all__ = ["SILENCE_DAYS", "Lane"]
+__all__ = ["SILENCE_DAYS", "WARM_AFTER", "Lane"]
 
 SILENCE_DAYS = (1, 2, 4, 8, 16, 32, 64)
 """Days after the last own activity at which a silent customer is scored again (design, section 5)."""
+
+WARM_AFTER = 100
+"""Labels that a learner must have seen before its score may raise a flag; a customer service should not be called out by a
+model that has seen next to nothing. Events and silence count apart, and so does each lane."""
 
 
 class Lane:
@@ -414,7 +418,7 @@ class Lane:
             del memory.history[min(memory.history)]
         self._touched[memory.customer_id].update(("why", "history"))
         if newest:
-            self._score_flags(memory, {"churn": churn, "engagement": engagement}, at, event_id or at)
+            self._score_flags(memory, trigger, {"churn": churn, "engagement": engagement}, at, event_id or at)
             self._settle_scores(memory, now)
 
     def _take_example(self, memory: Memory, mark: Landmark) -> None:
@@ -434,7 +438,9 @@ class Lane:
         else:
             self.record.tally("full")
 
-    def _score_flags(self, memory: Memory, scores: dict[str, float], at: int, cause: str | int) -> None:
+    def _score_flags(
+        self, memory: Memory, trigger: int, scores: dict[str, float], at: int, cause: str | int
+    ) -> None:
         index = self._flagging.index(memory)
         for number, rule in index.scores:
             state = memory.scores.get(number)
@@ -446,11 +452,12 @@ class Lane:
                 own = normal.get(at)
                 normal.update(scores[rule.score], at)
                 value = None if own is None or own <= 0.0 else scores[rule.score] / own
+            warm = self.models.n_learned(trigger, rule.score) >= WARM_AFTER
             expected = rule.expected_end and self._leaves_as_expected(memory, at)
             if expected:
                 state.end()
                 continue
-            state.update(value, self._may_raise(memory, rule, at), at, cause)
+            state.update(value, warm and self._may_raise(memory, rule, at), at, cause)
 
     def _may_raise(self, memory: Memory, rule: ScoreRule, at: int) -> bool:
         if memory.has_left or not rule.gate(memory):

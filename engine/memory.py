@@ -151,8 +151,8 @@ class Memory:
 
     @property
     def stage(self) -> str | None:
-        """The customer's life stage; not known to this engine version."""
-        return None
+        """The customer's life stage: `lapsed` after a cancel or lapsed contract; else not known to this engine version."""
+        return "lapsed" if self.has_left else None
 
     def knows(self, event_id: str) -> bool:
         """Whether the id is among the last arrivals or in what memory holds."""

@@ -114,6 +114,11 @@ class LaneModels:
             for i, c in enumerate(self._channels)
         }
 
+    def n_learned(self, trigger: int, score: str) -> int:
+        """Labels that the learner of `churn` or `engagement` has seen."""
+        channel = self._channels[trigger]
+        return channel.churn_learned if score == "churn" else channel.engagement_learned
+
     def metrics(self, trigger: int) -> tuple[ClassificationMetrics, CountMetrics]:
         """Progressive metrics of one trigger."""
         channel = self._channels[trigger]

@@ -9,7 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["at_text", "print_summary"]
+__all__ = ["at_text", "console", "print_summary"]
+
+_WIDTH = 120  # of a table where there is no terminal to ask
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, else 120 characters."""
+    return Console() if Console().is_terminal else Console(width=_WIDTH)
 
 
 def at_text(ms: int | None) -> str:
@@ -25,7 +32,7 @@ def at_text(ms: int | None) -> str:
 
 def print_summary(facts: dict[str, Any]) -> None:
     """Print what a run did."""
-    out = Console()
+    out = console()
     share = ", ".join(f"{facts[k]:,} {k}" for k in ("applied", "duplicate", "late", "dead"))
     out.print(f"{facts['read']:,} records read: {share}; {facts['customers']:,} customers on the board")
     table = Table("flag", "raised", "updated", "cleared", "contacts", box=None, header_style="bold")

@@ -104,7 +104,7 @@ def _customer() -> tuple[FieldSpec, ...]:
         FieldSpec("churn", "probability of no own activity within the churn horizon, 0 to 1, high is risky"),
         FieldSpec("engagement", "expected number of engagement events within the engagement horizon, >= 0"),
         FieldSpec("churn_band", "the churn score in words"),
-        FieldSpec("stage", "where in their life with us"),
+        FieldSpec("stage", "where in their life with us; `lapsed`: they cancelled, or their contract lapsed"),
         FieldSpec("segment", "the first segment"),
         FieldSpec("segments", "all segments, separated by commas"),
         FieldSpec("value", "money of purchases less refunds, major units"),
@@ -201,7 +201,7 @@ BOARD_KEYS = (
         "index",
         "index:<name>",
         "zset",
-        "Leaderboards: `churn` (score: churn; every customer with that score), `sensitive` (exactly those with "
+        "Leaderboards: `churn` (score: churn; every customer with that score who has not lapsed), `sensitive` (those with "
         "`sensitive` = 1), `engagement_drop`, `value_at_risk`. Highest first is most urgent.",
         (FieldSpec("member", "encoded customer id, as in the keys", 2048),),
     ),

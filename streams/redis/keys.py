@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from engine.errors import ConfigurationError
 
-__all__ = ["BOARD_PREFIX", "CUSTOMER_PARTS", "Keys", "decode_id", "encode_id", "flag_field"]
+__all__ = ["BOARD_PREFIX", "CUSTOMER_PARTS", "Keys", "decode_id", "encode_id"]
 
 BOARD_PREFIX = "risk:"
 """Prefix of the live board."""
@@ -20,8 +19,6 @@ CUSTOMER_PARTS = ("customer", "flags", "why", "profile", "history", "timeline")
 # What quote() never touches is A-Z a-z 0-9 _ . - ~ ; braces must not survive, they would choose a cluster slot.
 _SAFE = ":@"
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_.~@%-]+:)+")
-_FIELD_MAX_BYTES = 64
-_FIELD_CUT_BYTES = 40
 
 
 def encode_id(customer_id: str) -> str:
@@ -55,27 +52,6 @@ def decode_id(text: str) -> str:
     if encode_id(decoded) != text:
         raise ValueError(f"expected an encoded id such as {encode_id(decoded)!r}, got {text!r}")
     return decoded
-
-
-def flag_field(flag: str, category: str | None) -> str:
-    """Name of a flag's field in `flags:<id>` and `why:<id>`, never over 64 bytes.
-
-    A longer one is cut at 40 bytes, on a character boundary, and ends in `~` and 16 hex digits of the BLAKE2b hash of
-    the whole name: redis keeps a hash compact only while each of its fields is at most 64 bytes.
-
-    Examples
-    --------
-    >>> flag_field("repeat_request", "billing/invoice"), flag_field("sensitive", None)
-    ('repeat_request/billing/invoice', 'sensitive')
-    >>> flag_field("repeat_request", "x" * 64)
-    'repeat_request/xxxxxxxxxxxxxxxxxxxxxxxxx~49ac860930e6c7c6'
-    """
-    name = flag if category is None else f"{flag}/{category}"
-    raw = name.encode()
-    if len(raw) <= _FIELD_MAX_BYTES:
-        return name
-    digest = hashlib.blake2b(raw, digest_size=8).hexdigest()
-    return f"{raw[:_FIELD_CUT_BYTES].decode(errors='ignore')}~{digest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ class _Scan:
         commands: list[Command] = []
         for key, member in zip(keys, members, strict=True):
             commands += [
-                ("HMGET", key, "flags_up", "churn", "sensitive", "lane"),
+                ("HMGET", key, "flags_up", "churn", "sensitive", "lane", "stage"),
                 ("HLEN", f"{prefix}flags:{member}"),
                 ("ZSCORE", self._keys.index("churn"), member),
                 ("ZSCORE", self._keys.index("sensitive"), member),
@@ -156,8 +156,9 @@ class _Scan:
                 continue
             if isinstance(n_flags, int) and hashed[0] is not None and hashed[0] != str(n_flags).encode():
                 self._add(key, "flags_up", f"{n_flags}, the fields of its flags", hashed[0].decode(errors="replace"))
-            if hashed[1] is not None and churn is None:
-                self._add(self._keys.index("churn"), "missing_index", "every customer with churn", f"not {member[:80]}")
+            if hashed[1] is not None and hashed[4] != b"lapsed" and churn is None:
+                expected = "every customer with churn who has not lapsed"
+                self._add(self._keys.index("churn"), "missing_index", expected, f"not {member[:80]}")
             if hashed[2] == b"1" and sensitive is None:
                 self._add(
                     self._keys.index("sensitive"), "missing_index", "every sensitive customer", f"not {member[:80]}"

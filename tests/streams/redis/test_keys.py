@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ConfigurationError
-from streams.redis.keys import BOARD_PREFIX, Keys, decode_id, encode_id, flag_field
+from engine.flag_field import flag_field
+from streams.redis.keys import BOARD_PREFIX, Keys, decode_id, encode_id
 
 # What an id may be: any text but control characters (and halves of surrogate pairs, which are no text).
 IDS = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=128)
