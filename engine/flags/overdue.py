@@ -156,4 +156,4 @@ class OverdueFold:
             if not a[4]:
                 return min([a[0] + window, *ends.values()])
             ends[a[3]] = a[0] + window + expire
-        return min(ends.values())
+        return min(ends.values(), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
@@ -30,6 +31,8 @@ STAGES = ("read", "decode", "load", "engine", "files", "ledger")
 
 MAX_FAILED = 100
 """Most events of one batch that may go to the dead letters because the engine failed on them."""
+
+log = logging.getLogger("henji.replay")
 
 _Dead = tuple[int, str, str, str]
 
@@ -188,6 +191,8 @@ class Replay:
                 return self._apply(good), list(failed.values())
             index, error = culprit
             got = f"{type(error).__name__}: {error}"
+            # The place and the traceback, never the payload.
+            log.error("the engine failed on record %d of this batch; it goes to the dead letters", index, exc_info=error)
             failed[index] = (index, "engine", "", f"expected an event that the engine can apply, got {got}")
             if len(failed) > MAX_FAILED:
                 raise StateIncompatible(
