@@ -43,6 +43,12 @@ class Learner(Protocol):
 class Classifier(Learner, Protocol):
     """Learns the probability of a yes."""
 
+    def __init__(self, n_features: int) -> None:
+        """A learner that has seen nothing."""
+
+    def explain(self, x: Sequence[float]) -> tuple[float, float, list[float]]:
+        """`predict_proba_one` and `contributions` in one pass: probability, bias, terms."""
+
     def predict_proba_one(self, x: Sequence[float]) -> float:
         """P(yes), 0 to 1 and finite, from what was learned so far; before that a documented prior."""
 
@@ -52,6 +58,9 @@ class Classifier(Learner, Protocol):
 
 class Regressor(Learner, Protocol):
     """Learns an expected number."""
+
+    def __init__(self, n_features: int) -> None:
+        """A learner that has seen nothing."""
 
     def predict_one(self, x: Sequence[float]) -> float:
         """The expected number, finite, from what was learned so far; before that a documented prior."""

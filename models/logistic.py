@@ -69,6 +69,10 @@ class Logistic(LinearLearner):
         """
         return float(self._model.predict_proba_one(self._scaled(self._checked(x)))[True])
 
+    def explain(self, x: Sequence[float]) -> tuple[float, float, list[float]]:
+        """Probability, bias and terms, see `Classifier.explain`."""
+        return self.predict_proba_one(x), *self.contributions(x)
+
     def learn_one(self, x: Sequence[float], y: bool) -> None:
         """Learn one matured example.
 
