@@ -126,7 +126,7 @@ def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due:
     drop = flags.get(("engagement_drop", None))
     rows.index = {
         # Who has lapsed is at no risk any more: a list of whom to call must not begin with them.
-        "churn": None if memory.has_left else memory.churn,
+        "churn": None if memory.left_at is not None else memory.churn,
         "sensitive": float(memory.episodes.active["sensitive", None].since) if sensitive else None,
         "engagement_drop": float(drop.since) if drop is not None else None,
     }

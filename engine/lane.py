@@ -39,10 +39,13 @@ from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.timestamp import parse_rfc3339
 
-__all__ = ["SILENCE_DAYS", "WARM_AFTER", "Lane"]
+__all__ = ["MAX_OVERRIDES", "SILENCE_DAYS", "WARM_AFTER", "Lane"]
 
 SILENCE_DAYS = (1, 2, 4, 8, 16, 32, 64)
 """Days after the last own activity at which a silent customer is scored again (design, section 5)."""
+
+MAX_OVERRIDES = 32
+"""Most flags of a customer on which a person's word is remembered; beyond it the oldest word is forgotten."""
 
 WARM_AFTER = 100
 """Labels that a learner must have seen before its score may raise a flag; a customer service should not be called out by a
@@ -81,11 +84,12 @@ class Lane:
         self.settings = settings
         self.rules = rules
         self.record = LaneRecord() if record is None else LaneRecord.decode(record)
-        self.models = LaneModels()
+        self.models = LaneModels(settings.learner)
         self.models.restore(dict(models or {}))
         self._flagging = Flagging(rules)
         self._cache_size = cache
         self._memories: dict[str, Memory] = {}
+        self._unknown: list[str] = []
         self._due: dict[str, int] = {customer: due for due, customer in timers}
         self._heap = [(due, customer) for customer, due in self._due.items()]
         heapq.heapify(self._heap)
@@ -144,6 +148,7 @@ class Lane:
         for customer_id, data in records.items():
             if data is None:
                 self._memories[customer_id] = Memory(customer_id)
+                self._unknown.append(customer_id)
             else:
                 self._memories[customer_id] = self.decode(data)
 
@@ -230,9 +235,8 @@ class Lane:
         record = self.record
         if ts <= record.clock:
             return
-        heap = self._heap
-        while heap and heap[0][0] < ts:
-            due, customer = heapq.heappop(heap)
+        while self._heap and self._heap[0][0] < ts:
+            due, customer = heapq.heappop(self._heap)
             if self._due.get(customer) != due:
                 continue
             del self._due[customer]
@@ -246,6 +250,10 @@ class Lane:
         if self._due.get(memory.customer_id) != due:
             self._due[memory.customer_id] = due
             heapq.heappush(self._heap, (due, memory.customer_id))
+            if len(self._heap) > 2 * len(self._due) + 1_000:
+                # Entries that were overtaken stay in the heap; without this it would grow with the events.
+                self._heap = [(when, customer) for customer, when in self._due.items()]
+                heapq.heapify(self._heap)
 
     def _next_due(self, memory: Memory, tau: int) -> int:
         settings = self.settings
@@ -321,7 +329,6 @@ class Lane:
             self.record.tally("erased")
             self._drop(memory, self.record.clock)
             return
-        in_order = event.ts >= memory.last_seen
         memory.arrived(event.event_id, event.ts)
         sensitive = event.kind in CONTACT and self._flagging.was_sensitive(memory, event)
         if memory.timeline.add(event):
@@ -330,7 +337,7 @@ class Lane:
         if event.kind == "profile":
             self._describe(memory, event)
             parts.add("profile")
-        self._observe(memory, event, in_order)
+        self._observe(memory, event)
         touched = self._flagging.add(memory, event, self._frozen())
         everything = self._flagging.rederive(memory, segment)
         if event.kind == "override":
@@ -338,6 +345,7 @@ class Lane:
             everything = True
         elif event.kind == "retract" and event.ref is not None:
             touched += self._flagging.remove(memory, event.ref)
+            everything |= self._retract_override(memory, event.ref)
         elif event.kind in ("link", "ack", "snooze"):
             self.record.tally(f"ignored:{event.kind}")
         self._settle(memory, touched, self.record.clock, self.record.clock, event, everything=everything)
@@ -349,7 +357,11 @@ class Lane:
         memory.as_of = self.record.clock
 
     def _describe(self, memory: Memory, event: Event) -> None:
+        stale = event.ts < memory.profile_at
+        memory.profile_at = max(memory.profile_at, event.ts)
         for name, value in (event.attributes or {}).items():
+            if stale and name in memory.attributes:
+                continue  # a newer profile has said so already
             if name in memory.attributes or len(memory.attributes) < MAX_ATTRIBUTES:
                 memory.attributes[name] = value
             else:
@@ -362,64 +374,95 @@ class Lane:
             self.record.tally("ignored:override")
             return
         key = (event.flag, event.category)
+        if key not in memory.overrides and len(memory.overrides) >= MAX_OVERRIDES:
+            del memory.overrides[min(memory.overrides, key=lambda k: (memory.overrides[k][-1][:2], k[0], k[1] or ""))]
+            memory.capped = True
         word = Word(event.ts, event.event_id, event.state, event.until)
         memory.overrides[key] = add_word(memory.overrides.get(key, []), word)
 
-    def _observe(self, memory: Memory, event: Event, in_order: bool) -> None:
+    @staticmethod
+    def _retract_override(memory: Memory, event_id: str) -> bool:
+        for key, words in memory.overrides.items():
+            kept = [word for word in words if word.event_id != event_id]
+            if len(kept) < len(words):
+                # What is left of the words still ends what the retracted one began.
+                memory.overrides[key] = kept or [Word(words[0].ts, event_id, "auto", None)]
+                return True
+        return False
+
+    def _observe(self, memory: Memory, event: Event) -> None:
         """What the event means for traits, labels and scores."""
         settings = self.settings
         kind = event.kind
         left = kind == "cancel" or (kind == "contract" and event.step == "lapsed")
         own = kind in settings.activity and (kind != "payment" or event.outcome in (None, "ok"))
         memory.landmarks.observe(event, own, left, settings.churn_horizon_ms, settings.engagement_horizon_ms)
-        if left and in_order:
+        if own:
+            newest = event.ts >= memory.traits.last_ms
+            memory.traits.update(event.ts, event.value)
+            if memory.left_at is not None and event.ts > memory.left_at:
+                memory.left_at = None
+            if newest:
+                memory.silence_step = 0
+                self._score(memory, EVENT, event.ts, event.event_id, self.record.clock)
+            else:
+                self._score_again(memory, event.event_id)
+        if left and event.ts >= memory.traits.last_ms:
+            memory.left_at = event.ts if memory.left_at is None else max(memory.left_at, event.ts)
+        if memory.left_at is not None:
             self._leave(memory)
-        if not own:
-            return
-        newest = event.ts >= memory.traits.last_ms
-        memory.traits.update(event.ts, event.value)
-        if newest:
-            memory.silence_step = 0
-            memory.has_left = False
-        self._score(memory, EVENT, event.ts, event, self.record.clock, newest=newest)
 
     def _leave(self, memory: Memory) -> None:
         """They have left for good: no silence to watch, nothing to save; the score says so."""
-        memory.has_left = True
         memory.silence_step = None
         memory.churn = 1.0
         memory.reasons = []
         for state in memory.scores.values():
             state.end()
         self._touched[memory.customer_id].update(("why", "history"))
-        self._settle_scores(memory, self.record.clock)
+        self._settle_scores(memory, self.record.clock, self.record.clock)
 
     # -- scores ------------------------------------------------------------------------------------------------
 
-    def _score(
-        self, memory: Memory, trigger: int, at: int, event: Event | None, now: int, *, newest: bool = True
-    ) -> None:
-        """Predict, publish, and take a training example."""
+    def _score(self, memory: Memory, trigger: int, at: int, event_id: str | None, now: int) -> None:
+        """Predict and publish; `at` is the landmark, `now` the time with which messages are stamped."""
         x = memory.traits.vector(at)
-        churn, engagement = self.models.predict(trigger, x)
-        memory.churn, memory.engagement = churn, engagement
-        memory.reasons = self.models.reasons(trigger, x)
-        event_id = None if event is None else event.event_id
+        churn, engagement, why = self.models.explain(trigger, x)
         self._predictions.append(
             Prediction(
                 memory.customer_id, at, TRIGGERS[trigger], event_id, churn, engagement, self.models.version, self._index
             )
         )
-        if newest:
-            self._take_example(memory, Landmark(at, trigger, x, churn, engagement))
-        memory.history.pop(at // DAY_MS, None)
-        memory.history[at // DAY_MS] = [churn, engagement]
+        mark = Landmark(at, trigger, x, churn, engagement)
+        self._show(memory, mark, why)
+        self._take_example(memory, mark)
+        self._score_flags(memory, trigger, {"churn": churn, "engagement": engagement}, at, event_id or at)
+        self._settle_scores(memory, at + 1 if trigger == SILENCE else now, now)
+
+    def _score_again(self, memory: Memory, event_id: str) -> None:
+        """An activity came out of order: the newest act is scored again, knowing it.
+
+        Stamped with the newest act's time: a score for the late event's own time would know what came after it.
+        """
+        at = memory.traits.last_ms
+        x = memory.traits.vector(at)
+        churn, engagement, why = self.models.explain(EVENT, x)
+        self._predictions.append(
+            Prediction(
+                memory.customer_id, at, TRIGGERS[EVENT], event_id, churn, engagement, self.models.version, self._index
+            )
+        )
+        # After a silence landmark the score of silence is the newer one.
+        if memory.silence_step == 0:
+            self._show(memory, Landmark(at, EVENT, x, churn, engagement), why)
+
+    def _show(self, memory: Memory, mark: Landmark, why: list[list[Any]]) -> None:
+        memory.churn, memory.engagement, memory.reasons = mark.churn, mark.engagement, why
+        memory.history.pop(mark.at // DAY_MS, None)
+        memory.history[mark.at // DAY_MS] = [mark.churn, mark.engagement]
         while len(memory.history) > HISTORY_DAYS:
             del memory.history[min(memory.history)]
         self._touched[memory.customer_id].update(("why", "history"))
-        if newest:
-            self._score_flags(memory, trigger, {"churn": churn, "engagement": engagement}, at, event_id or at)
-            self._settle_scores(memory, now)
 
     def _take_example(self, memory: Memory, mark: Landmark) -> None:
         settings, pending = self.settings, memory.landmarks.pending
@@ -428,6 +471,7 @@ class Lane:
         first = memory.landmarks.slot(mark.at, mark.trigger, settings.thin_ms)
         if first is not None and first.at == mark.at and not first.is_done:
             # Events of the same moment are one act: the example sees all of it.
+            mark.n_engaged, mark.is_active, mark.has_left = first.n_engaged, first.is_active, first.has_left
             pending[pending.index(first)] = mark
             self.record.tally("thinned")
         elif first is not None:
@@ -460,7 +504,7 @@ class Lane:
             state.update(value, warm and self._may_raise(memory, rule, at), at, cause)
 
     def _may_raise(self, memory: Memory, rule: ScoreRule, at: int) -> bool:
-        if memory.has_left or not rule.gate(memory):
+        if memory.left_at is not None or not rule.gate(memory):
             return False
         ratio = memory.traits.silence_ratio(at) if rule.own_silence else None
         return ratio is None or ratio >= 1.0
@@ -470,12 +514,13 @@ class Lane:
         end = _instant(memory.attributes.get("expected_end"))
         return end is not None and end <= at + self.settings.churn_horizon_ms
 
-    def _settle_scores(self, memory: Memory, now: int) -> None:
-        names = {number: rule.name for number, rule in self._flagging.index(memory).scores}
-        for number, state in memory.scores.items():
-            key = (names[number], None)
-            status = self._flagging.under_override(memory, key, state.status(), now)
-            self._reconcile(memory, key, status, now, now, None)
+    def _settle_scores(self, memory: Memory, tau: int, at: int) -> None:
+        # By the rules, not by the states: a flag that never was up has no state, and may be overridden all the same.
+        for number, rule in self._flagging.index(memory).scores:
+            key = (rule.name, None)
+            state = memory.scores.get(number)
+            own = state.status() if state is not None else None
+            self._reconcile(memory, key, self._flagging.under_override(memory, key, own, tau), tau, at, None)
 
     # -- telling -----------------------------------------------------------------------------------------------
 
@@ -493,7 +538,7 @@ class Lane:
         for key, status in sorted(settled, key=lambda s: (s[0][0], s[0][1] or "")):
             self._reconcile(memory, key, status, tau, at, event)
         if everything and memory.overrides:
-            self._settle_scores(memory, at)
+            self._settle_scores(memory, tau, at)
             memory.overrides = {k: w for k, w in memory.overrides.items() if not self._is_over(w[-1])}
 
     def _is_over(self, word: Word) -> bool:
@@ -614,10 +659,13 @@ class Lane:
             memory = memories.pop(customer_id, None)
             if memory is not None:
                 memories[customer_id] = memory
-        for customer_id in [c for c, m in memories.items() if m.last_seen < 0]:
-            del memories[customer_id]
-        for customer_id in list(memories)[: max(0, len(memories) - self._cache_size)]:
-            del memories[customer_id]
+        for customer_id in self._unknown:
+            memory = memories.get(customer_id)
+            if memory is not None and memory.last_seen < 0:
+                del memories[customer_id]
+        self._unknown.clear()
+        while len(memories) > self._cache_size:
+            del memories[next(iter(memories))]
 
     def timers(self) -> list[tuple[int, str]]:
         """Every customer's next timer, in order of time."""

@@ -84,8 +84,10 @@ class Memory:
         The last scores and why.
     silence_step
         Number of the next silence landmark, from 0; `None`: none is due (no activity yet, all passed, or they have left).
-    has_left
-        A cancel or lapsed contract was the last word.
+    left_at
+        Event time of the cancel or lapsed contract that was the last word, ms; `None`: they are with us.
+    profile_at
+        Event time of the newest profile, ms.
     history
         Day number -> [churn, engagement] of the last score of that day; at most 30.
     as_of
@@ -104,12 +106,13 @@ class Memory:
         "engagement",
         "episodes",
         "first_seen",
-        "has_left",
+        "left_at",
         "history",
         "landmarks",
         "last_seen",
         "normals",
         "overrides",
+        "profile_at",
         "reasons",
         "scores",
         "silence_step",
@@ -138,7 +141,8 @@ class Memory:
         self.engagement: float | None = None
         self.reasons: list[list[Any]] = []
         self.silence_step: int | None = None
-        self.has_left = False
+        self.left_at: int | None = None
+        self.profile_at = -1
         self.history: dict[int, list[float]] = {}
         self.as_of = -1
         self.capped = False
@@ -152,7 +156,7 @@ class Memory:
     @property
     def stage(self) -> str | None:
         """The customer's life stage: `lapsed` after a cancel or lapsed contract; else not known to this engine version."""
-        return "lapsed" if self.has_left else None
+        return "lapsed" if self.left_at is not None else None
 
     def knows(self, event_id: str) -> bool:
         """Whether the id is among the last arrivals or in what memory holds."""
@@ -192,7 +196,8 @@ class Memory:
                 self.engagement,
                 self.reasons,
                 self.silence_step,
-                self.has_left,
+                self.left_at,
+                self.profile_at,
                 [[day, *scores] for day, scores in self.history.items()],
                 self.as_of,
                 self.capped,
@@ -239,8 +244,8 @@ class Memory:
     def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:
         (
             customer_id, arrivals, first_seen, last_seen, traits, attributes, states, composites, scores, normals,
-            overrides, episodes, contacts, timeline, landmarks, churn, engagement, reasons, silence_step, has_left,
-            history, as_of, capped,
+            overrides, episodes, contacts, timeline, landmarks, churn, engagement, reasons, silence_step, left_at,
+            profile_at, history, as_of, capped,
         ) = fields  # fmt: skip
         memory = cls(customer_id)
         memory.arrivals = [int.from_bytes(arrivals[i : i + 8], "little") for i in range(0, len(arrivals), 8)]
@@ -263,7 +268,7 @@ class Memory:
         memory.timeline = Timeline(timeline)
         memory.landmarks = Landmarks.decode(landmarks)
         memory.churn, memory.engagement, memory.reasons = churn, engagement, reasons
-        memory.silence_step, memory.has_left = silence_step, has_left
+        memory.silence_step, memory.left_at, memory.profile_at = silence_step, left_at, profile_at
         memory.history = {day: [c, e] for day, c, e in history}
         memory.as_of, memory.capped = as_of, capped
         return memory

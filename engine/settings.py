@@ -44,6 +44,8 @@ class ResultSettings:
         real logs, 16 costs 0.03 of Poisson deviance on CDNOW (docs/learning.md).
     retire_ms
         A customer silent for so long leaves ledger and board.
+    learner
+        One of `engine.scoring.LEARNERS`.
     rules
         Version of the rule set.
 
@@ -63,6 +65,7 @@ class ResultSettings:
     thin_ms: int = HOUR_MS
     max_pending: int = 32
     retire_ms: int = 400 * DAY_MS
+    learner: str = "dense"
     rules: str = ""
 
     def digest(self) -> str:

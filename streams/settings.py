@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.duration import DAY_MS, HOUR_MS, parse_duration
+from engine.duration import DAY_MS, HOUR_MS, format_duration, parse_duration
 from engine.errors import ConfigurationError
 from engine.event import ACTIVITY, CONTROL, KINDS
+from engine.lane import SILENCE_DAYS
 from engine.rules import RuleSet
+from engine.scoring import LEARNERS
 from engine.settings import ResultSettings
 
 __all__ = ["DEFAULT_FILE", "SETTINGS", "Setting", "Settings", "load_settings"]
@@ -72,15 +74,25 @@ def _duration(longest_ms: int) -> Callable[[Any], int]:
 
 
 def _lateness(value: Any) -> int | None:
-    return None if value == "none" else 0 if value in ("0", 0) else parse_duration(value)
+    if value == "none":
+        return None
+    return 0 if value == "0" or (value == 0 and not isinstance(value, bool)) else parse_duration(value)
 
 
 def _kinds(value: Any) -> frozenset[str]:
     kinds = value.split(",") if isinstance(value, str) else value
+    if not isinstance(kinds, list) or not all(isinstance(k, str) for k in kinds):
+        raise TypeError
     found = frozenset(k.strip() for k in kinds)
     if not found or found - (KINDS.keys() - CONTROL):
         raise ValueError
     return found
+
+
+def _learner(value: Any) -> str:
+    if value not in LEARNERS:
+        raise ValueError
+    return str(value)
 
 
 def _text(value: Any) -> str:
@@ -105,7 +117,9 @@ SETTINGS = {
                 "a customer gives one training example per trigger and slot of this length", _duration(365 * DAY_MS)),
         Setting("learning.max_pending", 32, "a whole number from 1 to 256",
                 "most training examples of a customer that wait for their label", _whole(1, 256)),
-        Setting("retire", 400 * DAY_MS, "a duration of at most 3650d, longer than the horizons",
+        Setting("learning.learner", "dense", "dense or river",
+                "whose arithmetic learns: ours, or River's own; the same numbers", _learner),
+        Setting("retire", 400 * DAY_MS, "a duration of at most 3650d",
                 "a customer silent for so long leaves ledger and board", _duration(3650 * DAY_MS)),
         Setting("redis.url", "none", "a URL such as redis://localhost:6379/0, embedded or none",
                 "where ledger and board are kept", _text),
@@ -150,11 +164,13 @@ class Settings:
 
     def result(self, rules: RuleSet) -> ResultSettings:
         """What the answers depend on."""
-        retire, horizons = self["retire"], (self["churn.horizon"], self["engagement.horizon"])
-        if retire <= max(horizons):
+        retire = self["retire"]
+        least = SILENCE_DAYS[-1] * DAY_MS + max(self["churn.horizon"], self["engagement.horizon"])
+        if retire <= least:
             raise ConfigurationError(
-                f"retire ({self.origins['retire']}): expected longer than the horizons, got {retire} ms and {horizons}; "
-                "a customer must be remembered until their labels are known"
+                f"retire ({self.origins['retire']}): expected longer than the last silence landmark and the longest horizon "
+                f"together ({format_duration(least)}), got {format_duration(retire)}; a customer must be remembered until "
+                "their labels are known"
             )
         return ResultSettings(
             lanes=self["lanes"],
@@ -165,6 +181,7 @@ class Settings:
             thin_ms=self["learning.thin"],
             max_pending=self["learning.max_pending"],
             retire_ms=retire,
+            learner=self["learning.learner"],
             rules=rules.version,
         )
 

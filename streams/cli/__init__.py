@@ -58,9 +58,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code (and exits with it when called as a script)."""
     try:
-        cli.main(args=arguments, prog_name="henji", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return _leave(leave.exit_code, arguments)
+        # Outside its standalone mode click returns the code of an Exit instead of raising it.
+        code = cli.main(args=arguments, prog_name="henji", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return _leave(error.exit_code, arguments)
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`henji ... | head`): nothing is wrong.
         sys.stderr.close()
         return _leave(0, arguments)
-    return _leave(0, arguments)
+    return _leave(code if isinstance(code, int) else 0, arguments)
 
 
 def _leave(code: int, arguments: Sequence[str] | None) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from streams.cli.progress import progress
 from streams.cli.report import print_summary
 from streams.cli.stores import replay_ledger
 from streams.reader.log import LogReader, open_log
-from streams.reader.record import Record
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
@@ -91,6 +92,8 @@ def command(
     rules = settings.rule_set()
     vocabulary = _vocabulary(map_file)
     reader = open_log(files, vocabulary=vocabulary, sort=sort, batch_size=options["batch"])
+    _check_paths(files, {k: options[k] for k in ("alerts", "board", "predictions", "dead", "late")},
+                 {"map": map_file, "rules": settings["rules"] or None, "settings": settings_file})  # fmt: skip
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
     quiet = as_json or digest_only
     _, facts = run_replay(
@@ -149,12 +152,10 @@ def run_replay(
             ledger.claim()
             ledger.reset()
         run = Replay(settings, rules, ledger, files, vocabulary=vocabulary, reload_each=reload_each)
-        batches: Iterable[Sequence[Record]] = reader
-        if factor is not None:
-            batches = paced(reader, factor, vocabulary)
+        pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:
             total = max(1, reader.total_bytes)
-            run.run(batches, identity, lambda n: update(reader.bytes_read / total, n))
+            run.run(reader, identity, lambda n: update(reader.bytes_read / total, n), pace)
         wall_s = time.monotonic() - started
         lines = run.board()
         digest = run.digest(lines)
@@ -162,6 +163,23 @@ def run_replay(
             _write_lines(board, lines)
         facts = summary(run, digest=digest, wall_s=wall_s, name=name, prefix=prefix, customers=len(lines))
     return run, facts
+
+
+def _check_paths(files: tuple[str, ...], outputs: dict[str, Path | None], read: dict[str, Any]) -> None:
+    """Refuse outputs that would overwrite what is read or each other, before anything is opened."""
+    taken = {Path(file).resolve(): "the log" for file in files}
+    taken.update({Path(path).resolve(): f"--{name}" for name, path in read.items() if path is not None})
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken and not place.is_char_device():
+            raise UsageError(f"--{name}: expected a file of its own, got {path}, which is {taken[place]} as well")
+        taken[place] = f"--{name}"
+        if not place.parent.is_dir() or place.is_dir():
+            raise UsageError(f"--{name}: expected a file in an existing folder, got {path}; make the folder first")
+        if place.exists() and not os.access(place, os.W_OK):
+            raise UsageError(f"--{name}: expected a file that can be written, got {path}; change its permissions")
 
 
 @contextmanager

@@ -34,6 +34,8 @@ MAX_FAILED = 100
 
 log = logging.getLogger("henji.replay")
 
+_ALL = 1 << 62
+
 _Dead = tuple[int, str, str, str]
 
 
@@ -85,7 +87,13 @@ class Replay:
 
     # -- the run -----------------------------------------------------------------------------------------------
 
-    def run(self, batches: Iterable[Sequence[Record]], identity: str, on_batch: Callable[[int], None] = lambda _: None) -> None:
+    def run(
+        self,
+        batches: Iterable[Sequence[Record]],
+        identity: str,
+        on_batch: Callable[[int], None] = lambda _: None,
+        pace: Callable[[Iterator[Sequence[Record]]], Iterator[Sequence[Record]]] = lambda batches: batches,
+    ) -> None:
         """Read the log to its end, from where the ledger is.
 
         Parameters
@@ -96,6 +104,8 @@ class Replay:
             What the log is, for the partition record.
         on_batch
             Called after each batch with the number of records read so far.
+        pace
+            Holds records back until their time has come; sees only those that are still to be applied.
 
         Raises
         ------
@@ -103,7 +113,7 @@ class Replay:
             If the records that the ledger has applied are not those at the beginning of this log.
         """
         self._begin()
-        for records in self._timed(self._after_resume(batches)):
+        for records in self._timed(pace(self._after_resume(batches))):
             self._batch(records, identity)
             self.n_read_now += len(records)
             on_batch(self.counts.read)
@@ -127,11 +137,11 @@ class Replay:
         self.counts = Counts(*position.counts) if position is not None else Counts()
         self._load_lanes()
 
-    def _load_lanes(self) -> None:
+    def _load_lanes(self, *, keep_all: bool = False) -> None:
         self._lanes = []
         for number in range(self.settings.lanes):
             record, models, timers = self.ledger.lane_state(number)
-            cache = 0 if self.reload_each else CACHE_CUSTOMERS
+            cache = _ALL if keep_all else 0 if self.reload_each else CACHE_CUSTOMERS
             self._lanes.append(
                 Lane(number, self.settings, self.rules, record=record, models=models, timers=timers, cache=cache)
             )
@@ -201,7 +211,8 @@ class Replay:
                 ) from error
 
     def _first_failure(self, events: list[tuple[int, Event]]) -> tuple[int, Exception] | None:
-        self._load_lanes()
+        # Nothing is committed here, so no memory may go back to the ledger for room.
+        self._load_lanes(keep_all=True)
         for event in events:
             try:
                 self._apply([event])
