@@ -64,7 +64,9 @@ def board_line(memory: Memory) -> bytes:
     )
 
 
-def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due: int | None, versions: tuple[str, str]) -> BoardRows:
+def board_rows(
+    memory: Memory, parts: frozenset[str] | set[str], lane: int, due: int | None, versions: tuple[str, str]
+) -> BoardRows:
     """The board of one customer.
 
     Parameters
@@ -116,7 +118,9 @@ def board_rows(memory: Memory, parts: frozenset[str] | set[str], lane: int, due:
     if "flags" in parts or "why" in parts:
         rows.why = {flag_field(f, c): orjson.dumps(list(e.evidence)).decode() for (f, c), e in flags.items()}
         if memory.reasons:
-            rows.why["churn"] = orjson.dumps([{"code": code, "weight": round(w, 6)} for code, w in memory.reasons]).decode()
+            rows.why["churn"] = orjson.dumps(
+                [{"code": code, "weight": round(w, 6)} for code, w in memory.reasons]
+            ).decode()
     if "profile" in parts:
         rows.profile = {name: _text(value) for name, value in memory.attributes.items()}
     if "history" in parts:

@@ -1,7 +1,7 @@
 """Contact alerts: a customer who is sensitive asks for something, and whoever answers must know it before saying hello.
 
-One alert is open per customer and case (no case: customer and agent; neither: customer and hour). Further contacts update
-its count; it closes 24 h after its last contact.
+One alert is open per customer and case (no case: customer and agent; neither: customer and hour). Further contacts
+update its count; it closes 24 h after its last contact.
 """
 
 from __future__ import annotations
@@ -130,6 +130,8 @@ class Contacts:
 
     def close_due(self, due: int) -> list[tuple[str, ContactAlert, int]]:
         """Close the alerts whose time was up at `due`."""
+        if not self.open:
+            return []
         keys = [k for k, a in self.open.items() if a.due <= due]
         return [("clear", self.open.pop(k), due) for k in sorted(keys)]
 

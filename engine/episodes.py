@@ -1,6 +1,7 @@
 """What consumers have been told about each flag, and what they must be told now.
 
-An episode is the time a flag stays up; it has one alert id, that of the event or timer which first raised it. Comparing what
+An episode is the time a flag stays up; it has one alert id, that of the event or timer which first raised it.
+Comparing what
 was told with what a flag is now gives the operations: `raise`, `update`, `clear`. A consumer that folds them by alert
 id has exactly the flags that are up.
 """

@@ -7,7 +7,7 @@ import hashlib
 __all__ = ["FIELD_MAX_BYTES", "flag_field"]
 
 FIELD_MAX_BYTES = 64
-"""Redis keeps a hash compact only while each field and value is at most 64 bytes; beyond, it takes 3.7 times the memory."""
+"""Redis keeps a hash compact only while fields and values are at most 64 bytes; beyond, it takes 3.7 times as much."""
 
 _CUT_BYTES = 40
 

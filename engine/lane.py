@@ -1,7 +1,7 @@
 """The lane: a deterministic state machine over the events of its customers, in log order.
 
-`Lane.apply(batch)` takes events and gives an `Outcome`; no I/O, no wall clock, no randomness. The same events in the same
-order give the same outcomes to the byte, in any batch sizes, loaded and saved at any place. Use:
+`Lane.apply(batch)` takes events and gives an `Outcome`; no I/O, no wall clock, no randomness. The same events in the
+same order give the same outcomes to the byte, in any batch sizes, loaded and saved at any place. Use:
 
 >>> from engine.event import Event
 >>> lane = Lane(0, ResultSettings(lanes=1), RuleSet.default())
@@ -48,8 +48,8 @@ MAX_OVERRIDES = 32
 """Most flags of a customer on which a person's word is remembered; beyond it the oldest word is forgotten."""
 
 WARM_AFTER = 100
-"""Labels that a learner must have seen before its score may raise a flag; a customer service should not be called out by a
-model that has seen next to nothing. Events and silence count apart, and so does each lane."""
+"""Labels that a learner must have seen before its score may raise a flag; a customer service should not be called out
+by a model that has seen next to nothing. Events and silence count apart, and so does each lane."""
 
 
 class Lane:
@@ -126,7 +126,7 @@ class Lane:
         return [i for i in ids if i not in self._memories]
 
     def _due_before(self, ts: int) -> list[str]:
-        """Customers with a timer due before `ts`, found without looking at the others: a heap's children are not less."""
+        """Customers with a timer due before `ts`, without a look at all the others: a heap's children are no less."""
         heap, out, stack = self._heap, [], [0]
         while stack:
             at = stack.pop()
@@ -271,13 +271,15 @@ class Lane:
     # -- timers ------------------------------------------------------------------------------------------------
 
     def _fire(self, memory: Memory, due: int) -> None:
-        """All timers of a customer that are due by now, in the order of their names: contact, flag, label, retire, silence."""
+        """All timers of a customer that are due, in the order of their names: contact, flag, label, retire, silence."""
         settings = self.settings
         self._touch(memory)
         tau = due + 1
         for op, alert, at in memory.contacts.close_due(due):
             self._send_contact(memory, op, alert, at)
-        self._settle(memory, (), tau, due, everything=True)
+        # Most timers are of labels and silence: the flags are looked at only when one of theirs is due.
+        if self._flagging.next_due(memory, due) == due:
+            self._settle(memory, (), tau, due, everything=True)
         self._mature(memory, due)
         if memory.last_seen + settings.retire_ms <= due:
             self._retire(memory, due)
@@ -292,6 +294,8 @@ class Lane:
         self._schedule(memory, tau)
 
     def _mature(self, memory: Memory, due: int) -> None:
+        if not memory.landmarks.pending:
+            return
         settings = self.settings
         for mark in memory.landmarks.pending:
             if not mark.engagement_done and mark.at + settings.engagement_horizon_ms <= due:
@@ -482,9 +486,7 @@ class Lane:
         else:
             self.record.tally("full")
 
-    def _score_flags(
-        self, memory: Memory, trigger: int, scores: dict[str, float], at: int, cause: str | int
-    ) -> None:
+    def _score_flags(self, memory: Memory, trigger: int, scores: dict[str, float], at: int, cause: str | int) -> None:
         index = self._flagging.index(memory)
         for number, rule in index.scores:
             state = memory.scores.get(number)
@@ -562,8 +564,9 @@ class Lane:
         priority = next((r.priority for r in self.rules.rules if r.name == flag), 3)
         case_id = event.case_id if event is not None else None
         alert = Alert(
-            alert_id=episode.alert_id, seq=0, op=op, flag=flag, category=category, customer_id=memory.customer_id, at=at,
-            since=episode.since, until=episode.until, count=episode.count, severity=episode.severity, priority=priority,
+            alert_id=episode.alert_id, seq=0, op=op, flag=flag, category=category,
+            customer_id=memory.customer_id, at=at, since=episode.since, until=episode.until, count=episode.count,
+            severity=episode.severity, priority=priority,
             evidence=list(episode.evidence), scores=_scores(memory), reasons=_reasons(memory),
             route=self._route(memory, event), scene=memory.timeline.scene(case_id, category),
             rules=self.rules.version, model=self.models.version, index=self._index,
@@ -695,7 +698,7 @@ def _reasons(memory: Memory) -> list[dict[str, Any]]:
 
 
 def _instant(value: object) -> int | None:
-    """Milliseconds of a descriptive fact that is a time: ms, an RFC 3339 date-time, or a date (its first moment, UTC)."""
+    """Milliseconds of a fact that is a time: ms, an RFC 3339 date-time, or a date (its first moment, UTC)."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     if isinstance(value, int):

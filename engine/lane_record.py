@@ -37,7 +37,19 @@ class LaneRecord:
         Digests of the ids of the last lane control events.
     """
 
-    __slots__ = ("alert_sum", "applied", "clock", "controls", "dead", "duplicate", "late", "ops", "read", "seq", "tallies")
+    __slots__ = (
+        "alert_sum",
+        "applied",
+        "clock",
+        "controls",
+        "dead",
+        "duplicate",
+        "late",
+        "ops",
+        "read",
+        "seq",
+        "tallies",
+    )
 
     def __init__(self) -> None:
         self.clock = -1
@@ -90,8 +102,8 @@ class LaneRecord:
         if not data or data[0] != LANE_RECORD_VERSION:
             got = data[0] if data else "nothing"
             raise StateIncompatible(
-                f"lane record: expected version {LANE_RECORD_VERSION}, got {got}; use the henji that wrote this ledger, "
-                "or replay the log into a new one"
+                f"lane record: expected version {LANE_RECORD_VERSION}, got {got}; use the henji that wrote this "
+                "ledger, or replay the log into a new one"
             )
         body = data[5:]
         if zlib.crc32(body).to_bytes(4, "little") != data[1:5]:

@@ -1,8 +1,8 @@
 """All that a lane remembers of one customer, and how it is stored.
 
-The record is msgpack under a version and a checksum. Its bounds: at most `MAX_ITEMS` traces per machine of a rule, at most
-`MAX_CATEGORIES` categories per rule, 32 arrivals, 20 timeline entries, `max_pending` examples, 30 days of scores. Where a bound
-bites, `capped` says so, and the board shows it.
+The record is msgpack under a version and a checksum. Its bounds: at most `MAX_ITEMS` traces per machine of a rule, at
+most `MAX_CATEGORIES` categories per rule, 32 arrivals, 20 timeline entries, `max_pending` examples, 30 days of scores.
+Where a bound bites, `capped` says so, and the board shows it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Memory:
     churn, engagement, reasons
         The last scores and why.
     silence_step
-        Number of the next silence landmark, from 0; `None`: none is due (no activity yet, all passed, or they have left).
+        Number of the next silence landmark, from 0; `None`: none is due (no activity yet, all passed, or they have
+        left).
     left_at
         Event time of the cancel or lapsed contract that was the last word, ms; `None`: they are with us.
     profile_at
@@ -106,10 +107,10 @@ class Memory:
         "engagement",
         "episodes",
         "first_seen",
-        "left_at",
         "history",
         "landmarks",
         "last_seen",
+        "left_at",
         "normals",
         "overrides",
         "profile_at",
@@ -155,7 +156,7 @@ class Memory:
 
     @property
     def stage(self) -> str | None:
-        """The customer's life stage: `lapsed` after a cancel or lapsed contract; else not known to this engine version."""
+        """The customer's life stage: `lapsed` after a cancel or lapsed contract; else not known yet."""
         return "lapsed" if self.left_at is not None else None
 
     def knows(self, event_id: str) -> bool:
@@ -238,7 +239,9 @@ class Memory:
         try:
             return cls._of(_decode(body), indexes)
         except (ValueError, TypeError, IndexError, KeyError, msgspec.DecodeError) as error:
-            raise CorruptState(f"customer record: expected the fields of version {RECORD_VERSION}, got {error}") from error
+            raise CorruptState(
+                f"customer record: expected the fields of version {RECORD_VERSION}, got {error}"
+            ) from error
 
     @classmethod
     def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:

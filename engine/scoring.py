@@ -1,7 +1,7 @@
 """The learners of one lane: predict first, learn when the label has matured, keep count.
 
-Event landmarks and silence landmarks have learners of their own: in one learner, silence examples cost 0.029 log-loss on
-CollegeMsg (docs/learning.md).
+Event landmarks and silence landmarks have learners of their own: in one learner, silence examples cost 0.029 log-loss
+on CollegeMsg (docs/learning.md).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from models.metrics import ClassificationMetrics, CountMetrics
 __all__ = ["LEARNERS", "LaneModels"]
 
 LEARNERS = ("dense", "river")
-"""Which code does the arithmetic: `dense` is ours, `river` is River's own. The same numbers to the bit (a test says so); the
-first is three times faster."""
+"""Which code does the arithmetic: `dense` is ours, `river` is River's own. The same numbers to the bit (a test says
+so); the first is three times faster."""
 
 
 def _learners(learner: str) -> tuple[type[Classifier], type[Regressor]]:
@@ -170,7 +170,12 @@ class LaneModels:
     def _snapshot(self, trigger: int) -> bytes:
         c = self._channels[trigger]
         counts = [c.taken, c.churn_learned, c.engagement_learned, c.churn_erased, c.engagement_erased]
-        parts = [c.churn.snapshot(), c.engagement.snapshot(), c.churn_metrics.snapshot(), c.engagement_metrics.snapshot()]
+        parts = [
+            c.churn.snapshot(),
+            c.engagement.snapshot(),
+            c.churn_metrics.snapshot(),
+            c.engagement_metrics.snapshot(),
+        ]
         return msgspec.msgpack.encode([1, counts, parts])
 
     def restore(self, snapshots: dict[str, bytes]) -> None:

@@ -1,7 +1,7 @@
 """Settings: where each value comes from, what it may be, and what it is.
 
-A setting given twice is decided in this order: command line, environment (`HENJI_CHURN_HORIZON` for `churn.horizon`), settings
-file (`henji.toml`), default.
+A setting given twice is decided in this order: command line, environment (`HENJI_CHURN_HORIZON` for `churn.horizon`),
+settings file (`henji.toml`), default.
 """
 
 from __future__ import annotations
@@ -168,9 +168,9 @@ class Settings:
         least = SILENCE_DAYS[-1] * DAY_MS + max(self["churn.horizon"], self["engagement.horizon"])
         if retire <= least:
             raise ConfigurationError(
-                f"retire ({self.origins['retire']}): expected longer than the last silence landmark and the longest horizon "
-                f"together ({format_duration(least)}), got {format_duration(retire)}; a customer must be remembered until "
-                "their labels are known"
+                f"retire ({self.origins['retire']}): expected longer than the last silence landmark and the longest "
+                f"horizon together ({format_duration(least)}), got {format_duration(retire)}; a customer must be "
+                "remembered until their labels are known"
             )
         return ResultSettings(
             lanes=self["lanes"],

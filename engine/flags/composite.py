@@ -11,8 +11,8 @@ from engine.rules.rule import CompositeRule
 __all__ = ["CompositeState"]
 
 _MAX_SPANS = 4
-"""Spans kept of holds whose traces were let go. A span matters only while younger traces of another member flag may still
-bridge the gap to the next; two spans have been seen to do that at most, four is twice that."""
+"""Spans kept of holds whose traces were let go. A span matters only while younger traces of another member flag may
+still bridge the gap to the next; two spans have been seen to do that at most, four is twice that."""
 
 
 class _Span(NamedTuple):
@@ -59,8 +59,7 @@ class CompositeState:
         for span in spans:
             if out and span.start <= out[-1].end:
                 last = out[-1]
-                newer = (span.end, span.newest, span.evidence) > (last.end, last.newest, last.evidence)
-                tail = span if newer else last
+                tail = max(last, span, key=_rank)
                 out[-1] = _Span(last.start, tail.end, last.cause, tail.newest, tail.evidence)
             else:
                 out.append(span)
@@ -91,3 +90,8 @@ class CompositeState:
     def decode(cls, rule: CompositeRule, data: list[Any]) -> Self:
         """The state that `encode` wrote; call `refresh` before use."""
         return cls(rule, [_Span(s[0], s[1], s[2], s[3], tuple(s[4])) for s in data])
+
+
+def _rank(span: _Span) -> tuple[int, str, int, tuple[str, ...]]:
+    """The newest hold is shown; of several flags that one event holds up, the one that takes the fewest events."""
+    return (span.end, span.newest, -len(span.evidence), span.evidence)

@@ -11,8 +11,8 @@ from engine.rules.rule import CountRule
 __all__ = ["MAX_COUNTED", "CountFold"]
 
 MAX_COUNTED = 64
-"""Where `count` saturates: so many counted events within the longest window are kept per rule and category. Whether a flag
-is up, since when and until when never depends on it."""
+"""Where `count` saturates: so many counted events within the longest window are kept per rule and category. Whether a
+flag is up, since when and until when never depends on it."""
 
 # Item: (ts, event_id, is_counted, contact_id, campaign_id, gate, needs)
 # `needs` has the `campaign` words of the resets that the event may be, None for a counted event.
@@ -30,6 +30,8 @@ class CountFold:
     """
 
     __slots__ = ("cause", "counted", "ends", "holds", "keep", "member", "rule", "since")
+
+    asked = -1
 
     def __init__(self, rule: CountRule, member: bool) -> None:
         self.rule = rule

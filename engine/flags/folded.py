@@ -10,8 +10,8 @@ from engine.flags.status import Hold, Status
 __all__ = ["MAX_ITEMS", "Fold", "FoldedState", "Item"]
 
 MAX_ITEMS = 256
-"""Most traces that one machine holds, whatever the lateness. Beyond it the oldest are folded into the base early, and the
-machine says so (`capped`): an event older than those can then no longer be put exactly in its place."""
+"""Most traces that one machine holds, whatever the lateness. Beyond it the oldest are folded into the base early, and
+the machine says so (`capped`): an event older than those can then no longer be put exactly in its place."""
 
 _CAP_SLACK = 64
 
@@ -23,6 +23,10 @@ class Fold(Protocol):
     """What traces leave behind, one step at a time. `step` must depend on the fold and the item alone."""
 
     holds: list[Hold]
+
+    @property
+    def asked(self) -> int:
+        """The latest `tau` whose asking changed the fold, -1 if none did: an earlier step must start over."""
 
     def step(self, item: Item) -> None:
         """Take one trace, later in order than all before it."""
@@ -72,7 +76,7 @@ class FoldedState:
     def add(self, item: Item, frozen: int) -> None:
         """Put a trace in its place and let go what is not needed any more."""
         items = self.items
-        if not items or item[:2] > items[-1][:2]:
+        if not items or (item[:2] > items[-1][:2] and item[0] >= self.now.asked):
             items.append(item)
             self.now.step(item)
         else:

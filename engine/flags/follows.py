@@ -28,6 +28,8 @@ class FollowsFold:
 
     __slots__ = ("episodes", "first", "holds", "member", "overflow", "rule", "twins")
 
+    asked = -1
+
     def __init__(self, rule: FollowsRule, member: bool) -> None:
         self.rule = rule
         self.member = member

@@ -20,6 +20,8 @@ class GroupsFold:
 
     __slots__ = ("cause", "counted", "end", "holds", "keep", "member", "rule", "since")
 
+    asked = -1
+
     def __init__(self, rule: GroupsRule, member: bool) -> None:
         self.rule = rule
         self.member = member

@@ -84,7 +84,8 @@ class RuleIndex:
             if isinstance(rule, OverdueRule):
                 # A raise that the gate forbids at the event is a raise that never comes: A need not be kept.
                 role = role if gate else role & 2
-                return (event.ts, event.event_id, int(role), event.case_id, event.category, event.contact_id) if role else None
+                a_or_b = (event.ts, event.event_id, int(role), event.case_id, event.category, event.contact_id)
+                return a_or_b if role else None
             item = (event.ts, event.event_id, int(role), event.case_id, event.category, gate, event.contact_id)
             return item if role else None
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["matches"]
 
 
-def matches(first_case: str | None, first_category: str | None, then_case: str | None, then_category: str | None) -> bool:
+def matches(
+    first_case: str | None, first_category: str | None, then_case: str | None, then_category: str | None
+) -> bool:
     """Whether B is about the same thing as A: by case if both have one, else by category.
 
     Parameters

@@ -26,7 +26,7 @@ class OverdueFold:
     `opened` holds [ts, event_id, case_id, category, is_raised], oldest first.
     """
 
-    __slots__ = ("holds", "member", "opened", "overflow", "rule", "twins")
+    __slots__ = ("asked", "holds", "member", "opened", "overflow", "rule", "twins")
 
     def __init__(self, rule: OverdueRule, member: bool) -> None:
         self.rule = rule
@@ -35,6 +35,7 @@ class OverdueFold:
         self.holds: list[Hold] = []
         self.overflow = False
         self.twins: list[tuple[str, str | None]] = []
+        self.asked = -1
 
     def step(self, item: Item) -> None:
         ts, event_id, role, case, category, contact = item
@@ -125,6 +126,7 @@ class OverdueFold:
     def statuses(self, tau: int) -> list[tuple[str | None, Status]]:
         if not self.opened:
             return []
+        self.asked = max(self.asked, tau)
         self._advance(tau)
         raised: dict[str | None, list[list[Any]]] = {}
         for a in self.opened:
@@ -149,6 +151,7 @@ class OverdueFold:
     def next_due(self, tau: int) -> int | None:
         if not self.opened:
             return None
+        self.asked = max(self.asked, tau)
         self._advance(tau)
         window, expire = self.rule.window_ms, self.rule.expire_ms
         ends: dict[str | None, int] = {}

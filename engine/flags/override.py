@@ -9,7 +9,7 @@ from engine.flags.status import Status
 __all__ = ["MAX_WORDS", "Word", "add_word", "overridden"]
 
 MAX_WORDS = 8
-"""Most words on one flag of a customer that are remembered; only the newest is ever in force, the others tell since when."""
+"""Most words on one flag that are remembered; only the newest is in force, the others tell since when."""
 
 
 class Word(NamedTuple):

@@ -1,7 +1,7 @@
 """Rules as data: read from TOML, validated whole, known by their digest.
 
-`RuleSet.default()` is the built-in set, `RuleSet.parse(text, source)` reads another. A rule set compiles to an index from
-the kind of an event to the rules that must see it, once per segment that has numbers of its own.
+`RuleSet.default()` is the built-in set, `RuleSet.parse(text, source)` reads another. A rule set compiles to an index
+from the kind of an event to the rules that must see it, once per segment that has numbers of its own.
 """
 
 from __future__ import annotations

@@ -199,4 +199,3 @@ class CompositeRule(Rule):
     any_of: tuple[str, ...]
     hold_ms: int
     severity: str
-

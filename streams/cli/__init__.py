@@ -43,10 +43,10 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="henji")
 def cli() -> None:
-    """henji scores customers while they are still on the line.
+    r"""Score customers while they are still on the line.
 
-    It reads the traces that customers and the people who serve them leave, learns who is drifting away from every event, and
-    keeps live risk flags in Redis. Begin with:
+    henji reads the traces that customers and the people who serve them leave, learns who is drifting away from every
+    event, and keeps live risk flags in Redis. Begin with:
 
     \b
       henji demo                                  see it work

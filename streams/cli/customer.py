@@ -36,7 +36,7 @@ def command(
     lang: str | None,
     as_json: bool,
 ) -> None:
-    """Show the customer ID: scores, reasons, flags with evidence, profile, timeline.
+    r"""Show the customer ID: scores, reasons, flags with evidence, profile, timeline.
 
     Exit code 1 if the board does not know the customer: that is unknown, not riskless.
 
@@ -51,7 +51,10 @@ def command(
         board = RiskBoard(client, one_board(client, prefix))
         facts = customer_facts(board, customer_id)
     if facts is None:
-        click.echo(f"henji: customer {customer_id!r}: expected a customer of the board, got one that it does not know", err=True)
+        click.echo(
+            f"henji: customer {customer_id!r}: expected a customer of the board, got one that it does not know",
+            err=True,
+        )
         raise click.exceptions.Exit(1)
     if as_json:
         click.echo(orjson.dumps(facts).decode())

@@ -30,7 +30,9 @@ _TOP = 10
 
 
 @click.command("demo")
-@click.option("--events", default=20_000, show_default=True, type=click.IntRange(100, 5_000_000), help="About how many.")
+@click.option(
+    "--events", default=20_000, show_default=True, type=click.IntRange(100, 5_000_000), help="About how many."
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed is another campus.")
 @language_option
 @click.option("--json", "as_json", is_flag=True, help="Print the run, the ten and the alerts as one JSON object.")

@@ -46,7 +46,7 @@ class Check(NamedTuple):
 @settings_options
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
 def command(redis_url: str | None, settings_file: Path | None, pairs: tuple[str, ...], as_json: bool) -> None:
-    """Check versions, settings, rules, disk and Redis, and say what to do. Exit code 1 if something must be mended.
+    r"""Check versions, settings, rules, disk and Redis, and say what to do. Exit code 1 if something must be mended.
 
     \b
       henji doctor --redis redis://localhost:6379
@@ -113,4 +113,3 @@ def _redis(url: str) -> list[Check]:
         return [Check("error", "redis", str(error))]
     told = ", ".join(found) if found else "none yet"
     return [*(out or [Check("ok", "redis", "answers, keeps its log, evicts nothing")]), Check("ok", "boards", told)]
-

@@ -42,12 +42,18 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
 @settings_options
 @redis_option
-@click.option("--redis-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Where an embedded Redis keeps its data, so that a killed run can go on. [default: a temporary one]")
+@click.option(
+    "--redis-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where an embedded Redis keeps its data, so that a killed run can go on. [default: a temporary one]",
+)
 @click.option("--run", "name", metavar="NAME", help="Name of the run in Redis. [default: made from files and settings]")
 @click.option("--fresh", is_flag=True, help="Start over, whatever a ledger of this run holds.")
 @click.option("--speed", default="max", metavar="SPEED", show_default=True, help="max, or times real speed: 1x, 10x.")
-@click.option("--batch", default=2000, show_default=True, type=click.IntRange(1, 100_000), help="Records per transaction.")
+@click.option(
+    "--batch", default=2000, show_default=True, type=click.IntRange(1, 100_000), help="Records per transaction."
+)
 @click.option("--alerts", type=_OUT, metavar="OUT", help="Write every alert, one JSON object a line.")
 @click.option("--board", type=_OUT, metavar="OUT", help="Write the final board, one JSON object a customer.")
 @click.option("--predictions", type=_OUT, metavar="OUT", help="Write every score as it was made.")
@@ -70,9 +76,10 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Replay FILE... through the engine, as if each event had just come.
+    r"""Replay FILE... through the engine, as if each event had just come.
 
-    Reads JSON lines (also .gz and .zst), CSV and Parquet. The same files give the same answers, in any batches, killed and
+    Reads JSON lines (also .gz and .zst), CSV and Parquet. The same files give the same answers, in any batches,
+    killed and
     started again at any place: with --redis URL the ledger knows where the run was, and the same command goes on
     from there.
 

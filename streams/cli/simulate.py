@@ -21,8 +21,12 @@ _SHARE = click.FloatRange(0, 1)
 
 @click.command("simulate")
 @click.option("--out", required=True, type=_OUT, metavar="FILE", help="The log: .jsonl, .jsonl.gz or .jsonl.zst.")
-@click.option("--truth", type=_OUT, metavar="FILE", help="Who will leave and when, which service failed, who is double-"
-              "counted. [default: beside the log]")
+@click.option(
+    "--truth",
+    type=_OUT,
+    metavar="FILE",
+    help="Who will leave and when, which service failed, who is double-counted. [default: beside the log]",
+)
 @click.option("--customers", type=int, metavar="N", help="How many people. [default: 500, or what --events needs]")
 @click.option("--days", default=120, show_default=True, help="Length of the log in days.")
 @click.option("--events", type=int, metavar="N", help="About how many events should come out.")
@@ -34,10 +38,10 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--bad", default=0.0, show_default=True, type=_SHARE, help="Share of broken lines.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as one JSON object.")
 def command(out: Path, truth: Path | None, start: datetime, as_json: bool, **shares: Any) -> None:
-    """Write the event log of a campus app, and its ground truth beside it.
+    r"""Write the event log of a campus app, and its ground truth beside it.
 
-    Students in term and on holiday, graduates, schools, companies; requests on all channels and what our side does about
-    them; service failures, repeats, complaints, ratings, promotions; people who leave, some with warning.
+    Students in term and on holiday, graduates, schools, companies; requests on all channels and what our side does
+    about them; service failures, repeats, complaints, ratings, promotions; people who leave, some with warning.
 
     \b
       henji simulate --out campus.jsonl.gz --events 200000
@@ -61,7 +65,10 @@ def command(out: Path, truth: Path | None, start: datetime, as_json: bool, **sha
         click.echo(orjson.dumps({**asdict(summary), "log": str(out), "truth": str(truth)}).decode())
         return
     click.echo(f"{summary.lines:,} lines of {summary.customers:,} people in {out}")
-    click.echo(f"{summary.leavers:,} leave, {summary.expected:,} of them as expected and {summary.warned:,} with warning: {truth}")
+    click.echo(
+        f"{summary.leavers:,} leave, {summary.expected:,} of them as expected and {summary.warned:,} with warning: "
+        f"{truth}"
+    )
 
 
 def truth_path(log: Path) -> Path:

@@ -26,9 +26,10 @@ _SHOWN = 50
 def command(
     redis_url: str | None, prefix: str | None, settings_file: Any, pairs: tuple[str, ...], as_json: bool
 ) -> None:
-    """Scan a board and check every key's type, fields, sizes and TTL, and the leaderboards. Changes nothing.
+    r"""Scan a board and check every key's type, fields, sizes and TTL, and the leaderboards. Changes nothing.
 
-    Without --prefix all boards of the Redis are checked, the live one and those of replays. Exit code 1 if anything is wrong.
+    Without --prefix all boards of the Redis are checked, the live one and those of replays. Exit code 1 if anything
+    is wrong.
 
     \b
       henji verify --redis redis://localhost:6379

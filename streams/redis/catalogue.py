@@ -201,8 +201,8 @@ BOARD_KEYS = (
         "index",
         "index:<name>",
         "zset",
-        "Leaderboards: `churn` (score: churn; every customer with that score who has not lapsed), `sensitive` (those with "
-        "`sensitive` = 1), `engagement_drop`, `value_at_risk`. Highest first is most urgent.",
+        "Leaderboards: `churn` (score: churn; every customer with that score who has not lapsed), `sensitive` "
+        "(those with `sensitive` = 1), `engagement_drop`, `value_at_risk`. Highest first is most urgent.",
         (FieldSpec("member", "encoded customer id, as in the keys", 2048),),
     ),
     KeySpec(

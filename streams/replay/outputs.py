@@ -1,7 +1,7 @@
 """Files that a replay writes, each at a length that the ledger knows.
 
-Lines are written and flushed before the transaction that names their length. After a crash the files are longer than the
-ledger says, are cut back to it, and go on: no line is lost and none comes twice.
+Lines are written and flushed before the transaction that names their length. After a crash the files are longer than
+the ledger says, are cut back to it, and go on: no line is lost and none comes twice.
 """
 
 from __future__ import annotations

@@ -202,7 +202,9 @@ class Replay:
             index, error = culprit
             got = f"{type(error).__name__}: {error}"
             # The place and the traceback, never the payload.
-            log.error("the engine failed on record %d of this batch; it goes to the dead letters", index, exc_info=error)
+            log.error(
+                "the engine failed on record %d of this batch; it goes to the dead letters", index, exc_info=error
+            )
             failed[index] = (index, "engine", "", f"expected an event that the engine can apply, got {got}")
             if len(failed) > MAX_FAILED:
                 raise StateIncompatible(

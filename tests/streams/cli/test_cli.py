@@ -18,7 +18,14 @@ T0 = 1_700_000_000_000
 
 
 def event(number: int, ts: int, **fields: Any) -> dict[str, Any]:
-    return {"event_id": f"e{number}", "customer_id": "anna", "ts": ts, "kind": "request", "category": "billing", **fields}
+    return {
+        "event_id": f"e{number}",
+        "customer_id": "anna",
+        "ts": ts,
+        "kind": "request",
+        "category": "billing",
+        **fields,
+    }
 
 
 def write(path: Path, events: list[dict[str, Any]]) -> Path:
@@ -156,11 +163,14 @@ def test_settings_are_decided_by_command_line_then_environment_then_file(
 def test_rules_of_a_file_are_used(three_requests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text(
-        'version = 1\n[flags.three]\nshape = "count"\nkinds = ["request"]\nlevel = "leaf"\nthreshold = 3\nwindow = "7d"\n'
+        'version = 1\n[flags.three]\nshape = "count"\nkinds = ["request"]\nlevel = "leaf"\n'
+        'threshold = 3\nwindow = "7d"\n'
     )
     assert main(["replay", str(three_requests), "--rules", str(rules), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["raises"] == {"three": 1}
-    rules.write_text('version = 1\n[flags.three]\nshape = "count"\nkinds = ["request"]\nthreshold = "x"\nwindow = "7d"\n')
+    rules.write_text(
+        'version = 1\n[flags.three]\nshape = "count"\nkinds = ["request"]\nthreshold = "x"\nwindow = "7d"\n'
+    )
     assert main(["replay", str(three_requests), "--rules", str(rules)]) == 2
     assert "rules.toml:5: flags.three.threshold: expected an integer" in capsys.readouterr().err
 

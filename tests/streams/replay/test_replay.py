@@ -271,15 +271,19 @@ def test_the_order_of_output_over_lanes_is_that_of_the_log() -> None:
     """Alerts and predictions of several lanes come in the order of the records that caused them."""
     store = MemoryStore()
     events = [
-        json.dumps({"event_id": f"e{i}", "customer_id": f"c{i % 7}", "ts": i, "kind": "view"}).encode() for i in range(50)
+        json.dumps({"event_id": f"e{i}", "customer_id": f"c{i % 7}", "ts": i, "kind": "view"}).encode()
+        for i in range(50)
     ]
     run = _start(store, Outputs({}))
     made: list[str] = []
     real = run.outputs.write
+
+    def probe(name: str, lines: list[bytes]) -> None:
+        if name == "predictions":
+            made.extend(json.loads(line)["event_id"] for line in lines)
+        real(name, lines)
+
     run.outputs.wants = lambda name: True  # type: ignore[method-assign] # a probe on the seam
-    run.outputs.write = lambda name, lines: (  # type: ignore[method-assign] # a probe on the seam
-        made.extend(json.loads(x)["event_id"] for x in lines if name == "predictions"),
-        real(name, lines),
-    )[1]
+    run.outputs.write = probe  # type: ignore[method-assign] # a probe on the seam
     run.run([[Record(raw, "log", i + 1) for i, raw in enumerate(events)]], "log")
     assert made == [f"e{i}" for i in range(50)]
