@@ -22,6 +22,9 @@ UPDATE_EVERY_MS = HOUR_MS
 _MAX_CLOSED = 4
 """Cleared episodes of one flag and category that are remembered while an event could still re-open them."""
 
+_MAX_CLOSED_KEYS = 64
+"""Most flags and categories of a customer whose cleared episodes are remembered; the longest cleared are forgotten."""
+
 FlagKey = tuple[str, str | None]
 
 
@@ -139,6 +142,8 @@ class Episodes:
                 self.closed[key] = kept[-_MAX_CLOSED:]
             else:
                 del self.closed[key]
+        while len(self.closed) > _MAX_CLOSED_KEYS:
+            del self.closed[min(self.closed, key=lambda k: (self.closed[k][-1].until or 0, k[0], k[1] or ""))]
 
     def _reopened(self, key: FlagKey, status: Status) -> Episode | None:
         for episode in self.closed.get(key, ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from engine.flags.folded import Item
+from engine.flags.folded import MAX_ITEMS, Item
 from engine.flags.status import Hold, Status
 from engine.rules.rule import CountRule
 
@@ -104,10 +104,11 @@ class CountFold:
 
     def surplus(self, items: list[Item], frozen: int) -> int:
         # In chunks: each time something is let go, all that is left is folded again.
-        if len(items) <= self.keep + 8:
+        keep = min(self.keep, MAX_ITEMS // 2)
+        if len(items) <= keep + 8:
             return 0
         n = 0
-        while n < len(items) - self.keep and items[n][0] < frozen:
+        while n < len(items) - keep and items[n][0] < frozen:
             n += 1
         return n
 

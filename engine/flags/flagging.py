@@ -13,6 +13,7 @@ from engine.flags.override import overridden
 from engine.flags.status import Status
 from engine.memory import MAX_CATEGORIES, Memory
 from engine.rules import RuleSet
+from engine.rules.rule import AllRule
 
 __all__ = ["Flagging"]
 
@@ -85,11 +86,34 @@ class Flagging:
         for number in sorted(watched):
             self._refresh(memory, index, number, tau)
             now[index.rules[number].name, None] = memory.composites[number].status(tau)
+        names = {name for name, _ in now}
+        for _, all_rule in index.alls:
+            if everything or names.intersection(all_rule.all_of):
+                now[all_rule.name, None] = self._all(memory, index, all_rule, tau)
         if everything:
             for flag in [*memory.overrides, *memory.episodes.active]:
                 if flag not in now and not self._is_score(memory, flag):
                     now[flag] = None
         return [(flag, self.under_override(memory, flag, status, tau)) for flag, status in now.items()]
+
+    def _all(self, memory: Memory, index: RuleIndex, rule: AllRule, tau: int) -> Status | None:
+        """Up while every named flag is: since the last of them came, until the first of them goes."""
+        chosen: list[Status] = []
+        for name in rule.all_of:
+            ups = [
+                status
+                for (number, _), state in memory.states.items()
+                if index.rules[number].name == name
+                for _, status in state.now.statuses(tau)
+            ]
+            if not ups:
+                return None
+            last = max(ups, key=lambda s: (_until(s), s.evidence))
+            chosen.append(last._replace(since=min(s.since for s in ups)))
+        newest = max(chosen, key=lambda s: (s.since, str(s.cause)))
+        until = min(_until(s) for s in chosen)
+        evidence = tuple(dict.fromkeys(i for s in chosen for i in s.evidence))
+        return Status(newest.since, until, len(evidence), rule.severity, evidence, newest.cause)
 
     def _is_score(self, memory: Memory, flag: FlagKey) -> bool:
         return any(rule.name == flag[0] for _, rule in self.index(memory).scores)
@@ -177,3 +201,8 @@ class Flagging:
 
 def _last(state: FoldedState) -> int:
     return int(state.items[-1][0]) if state.items else -1
+
+
+def _until(status: Status) -> int:
+    assert status.until is not None  # only score flags have no end, and a composite names none
+    return status.until

@@ -117,10 +117,10 @@ class FoldedState:
             return
         for item in self.items[:n]:
             self.base.step(item)
-        self.absorbed += self.base.holds
-        self.base.holds = []
         del self.items[:n]
         self.base.shrink(frozen)
+        self.absorbed += self.base.holds
+        self.base.holds = []
         self._refold()
 
     def _refold(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from engine.flags.folded import Item
+from engine.flags.folded import MAX_ITEMS, Item
 from engine.flags.status import Hold, Status
 from engine.rules.rule import GroupsRule
 
@@ -119,7 +119,7 @@ class GroupsFold:
         return other
 
     def surplus(self, items: list[Item], frozen: int) -> int:
-        low = self.keep * len(self.rule.groups)
+        low = min(self.keep * len(self.rule.groups), MAX_ITEMS // 2)
         if len(items) <= low + 8:
             return 0
         n = 0

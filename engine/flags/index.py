@@ -11,6 +11,7 @@ from engine.flags.follows import FollowsFold
 from engine.flags.groups import GroupsFold
 from engine.flags.overdue import OverdueFold
 from engine.rules.rule import (
+    AllRule,
     CompositeRule,
     CountRule,
     FollowsRule,
@@ -35,18 +36,19 @@ class RuleIndex:
     ----------
     rules
         In order; a rule's place is its number.
-    scores, composites
-        (number, rule) of those shapes.
+    scores, composites, alls
+        (number, rule) of those shapes; a composite of all flags is one of `alls`.
     watchers
         Number of a member rule -> numbers of the composites that name it.
     """
 
-    __slots__ = ("_by_kind", "composites", "rules", "scores", "watchers")
+    __slots__ = ("_by_kind", "alls", "composites", "rules", "scores", "watchers")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self.scores = [(i, r) for i, r in enumerate(rules) if isinstance(r, ScoreRule)]
         self.composites = [(i, r) for i, r in enumerate(rules) if isinstance(r, CompositeRule)]
+        self.alls = [(i, r) for i, r in enumerate(rules) if isinstance(r, AllRule)]
         numbers = {r.name: i for i, r in enumerate(rules)}
         self.watchers: dict[int, list[int]] = {}
         for i, composite in self.composites:

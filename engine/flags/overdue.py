@@ -110,7 +110,8 @@ class OverdueFold:
         return n
 
     def shrink(self, frozen: int) -> None:
-        """Nothing: what is open stays, what is answered is gone already."""
+        if self.opened:
+            self._advance(frozen)
 
     def encode(self) -> list[Any]:
         return [self.opened, self.overflow, self.twins]

@@ -10,6 +10,7 @@ from engine.rules.condition import CUSTOMER_FIELDS, Condition
 from engine.rules.locate import Path
 from engine.rules.reading import TableReader
 from engine.rules.rule import (
+    AllRule,
     CompositeRule,
     CountRule,
     FollowsRule,
@@ -37,7 +38,7 @@ _KEYS = {
     "overdue": {"first", "then", "window", "expire"},
     "follows": {"first", "then", "window", "expire"},
     "score": {"score", "raise", "clear", "hold", "direction", "relative_to", "own_silence", "expected_end"},
-    "composite": {"any", "hold"},
+    "composite": {"any", "all", "hold"},
 }
 _SAME_FOR_ALL = ("shape", "segments", "where", "level", "kinds", "events", "first", "then", "any", "score")
 """What a segment cannot have of its own: which events a rule sees does not depend on who the customer is."""
@@ -70,11 +71,12 @@ class RuleReader(TableReader):
         rules = tuple(self._rule(name, table, segment) for name, table in self.root["flags"].items())
         shapes = {r.name: type(r) for r in rules}
         for rule in rules:
-            for i, member in enumerate(rule.any_of if isinstance(rule, CompositeRule) else ()):
-                path = ("flags", rule.name, "any", i)
+            key = "all" if isinstance(rule, AllRule) else "any"
+            for i, member in enumerate(_members(rule)):
+                path = ("flags", rule.name, key, i)
                 if member not in shapes or member == rule.name:
                     self.fail(path, f"names of other flags of this file ({', '.join(sorted(shapes))})", member)
-                if shapes[member] in (CompositeRule, ScoreRule):
+                if shapes[member] in (AllRule, CompositeRule, ScoreRule):
                     self.fail(path, "flags of the shapes count, groups, overdue or follows", member)
         return rules
 
@@ -218,6 +220,11 @@ class RuleReader(TableReader):
     def _composite(self, path: Path, t: dict[str, Any], common: _Common, _where: tuple[Condition, ...]) -> Rule:
         if common[2]:
             self.fail((*path, "where"), "no conditions on a composite; they stand with the flags it names", t["where"])
+        if "all" in t:
+            for key in ("any", "hold"):
+                if key in t:
+                    self.fail((*path, key), "either any with hold, or all", "both")
+            return AllRule(*common, all_of=tuple(self.words(t["all"], (*path, "all"))), severity=self.severity(t, path))
         names = self.words(t.get("any"), (*path, "any"))
         hold = self.duration(t, "hold", path)
         return CompositeRule(*common, any_of=tuple(names), hold_ms=hold, severity=self.severity(t, path))
@@ -240,3 +247,9 @@ class RuleReader(TableReader):
             ours = ("our_side", "control_customer", "control_lane")
             matcher.setdefault("kinds", sorted(kind for kind, role in KINDS.items() if role not in ours))
         return Reset((self.matcher(matcher, path),), campaign)
+
+
+def _members(rule: Rule) -> tuple[str, ...]:
+    if isinstance(rule, AllRule):
+        return rule.all_of
+    return rule.any_of if isinstance(rule, CompositeRule) else ()

@@ -11,6 +11,7 @@ from engine.event import Event
 from engine.rules.condition import Condition, CustomerState
 
 __all__ = [
+    "AllRule",
     "CompositeRule",
     "CountRule",
     "FollowsRule",
@@ -198,4 +199,12 @@ class CompositeRule(Rule):
 
     any_of: tuple[str, ...]
     hold_ms: int
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllRule(Rule):
+    """All of the named flags at once: up while each of them is up (in any category)."""
+
+    all_of: tuple[str, ...]
     severity: str
