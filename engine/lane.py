@@ -352,6 +352,11 @@ class Lane:
             everything |= self._retract_override(memory, event.ref)
         elif event.kind in ("link", "ack", "snooze"):
             self.record.tally(f"ignored:{event.kind}")
+        for name in self._flagging.held(memory, touched, event.event_id):
+            self.record.tally(name)
+        if event.ts < self.record.clock:
+            for _ in range(self._flagging.n_over(memory, touched, self.record.clock)):
+                self.record.tally("episodes_over")
         self._settle(memory, touched, self.record.clock, self.record.clock, event, everything=everything)
         if sensitive:
             route = self._route(memory, event)

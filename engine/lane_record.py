@@ -31,8 +31,9 @@ class LaneRecord:
     ops
         `<flag>:<op>` -> messages sent.
     tallies
-        Name -> how often something worth knowing happened: `retired`, `erased`, `episodes_over`, `thinned`,
-        `full`, `ignored:<kind>`.
+        Name -> how often something worth knowing happened: `held:<flag>:<severity>` (a tier of a count held at an
+        event), `episodes_over` (an event out of order showed an episode that was over already), `retired`, `erased`,
+        `thinned` and `full` (examples not taken), `ignored:<kind>`.
     controls
         Digests of the ids of the last lane control events.
     """

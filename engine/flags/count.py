@@ -29,7 +29,7 @@ class CountFold:
         Whether a composite watches this flag, so that holds are worth keeping.
     """
 
-    __slots__ = ("cause", "counted", "ends", "holds", "keep", "member", "rule", "since")
+    __slots__ = ("begun", "cause", "counted", "ends", "holds", "keep", "member", "newest_held", "rule", "since")
 
     asked = -1
 
@@ -39,8 +39,11 @@ class CountFold:
         self.since: int | None = None
         self.cause = ""
         self.ends = [-1] * len(rule.tiers)
+        # Id of the newest event that held, and the tiers that did: for counting, never for deciding.
+        self.newest_held: tuple[str, list[int]] = ("", [])
         self.counted: list[tuple[int, str, str | None, str | None]] = []
         self.holds: list[Hold] = []
+        self.begun: list[int] = []
         # Twice the threshold (design 3). A reset looks for campaigns among counted events, so it sees more of them.
         self.keep = 2 * max(t.threshold for t in rule.tiers) * (2 if rule.resets else 1)
 
@@ -58,20 +61,22 @@ class CountFold:
             self._forget(ts)
         up = self.since is not None and max(self.ends) >= ts
         ends = self.ends if up else [-1] * len(self.ends)
-        holds = False
+        held = []
         n = len(counted)
         for i, tier in enumerate(self.rule.tiers):
             if n >= tier.threshold:
                 oldest = counted[-tier.threshold][0]
                 if oldest >= ts - tier.window_ms:
                     ends[i] = oldest + tier.window_ms
-                    holds = True
-        if not holds:
+                    held.append(i)
+        if not held:
             return
         if not up:
             if not item[5]:
                 return
             self.since, self.cause, self.ends = ts, item[1], ends
+            self.begun.append(ts)
+        self.newest_held = (item[1], held)
         if self.member:
             self.holds.append(Hold(ts, item[1], self._evidence(ts)))
 
@@ -87,9 +92,7 @@ class CountFold:
 
     def _reset(self, campaign: str | None, needs: list[str]) -> None:
         campaigns = [c[3] for c in self.counted]
-        answered = (
-            "" in needs or ("same" in needs and campaign in campaigns) or ("none" in needs and None in campaigns)
-        )
+        answered = "" in needs or ("same" in needs and campaign in campaigns) or ("none" in needs and None in campaigns)
         if answered:
             self.counted = []
             self.since = None

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from engine.episodes import FlagKey
 from engine.event import Event
 from engine.flags.composite import CompositeState
+from engine.flags.count import CountFold
 from engine.flags.folded import FoldedState
 from engine.flags.index import RuleIndex, StateKey
 from engine.flags.override import overridden
 from engine.flags.status import Status
 from engine.memory import MAX_CATEGORIES, Memory
 from engine.rules import RuleSet
-from engine.rules.rule import AllRule
+from engine.rules.rule import AllRule, CountRule
 
 __all__ = ["Flagging"]
 
@@ -53,6 +54,26 @@ class Flagging:
                 self._absorb(memory, index, key, state)
                 touched.append(key)
         return touched
+
+    def held(self, memory: Memory, touched: Iterable[StateKey], event_id: str) -> list[str]:
+        """`held:<flag>:<severity>` for every tier of a count that holds at this event, the newest of its machine."""
+        index = self.index(memory)
+        out = []
+        for key in touched:
+            rule, fold = index.rules[key[0]], memory.states[key].now
+            if isinstance(rule, CountRule) and isinstance(fold, CountFold) and fold.newest_held[0] == event_id:
+                out += [f"held:{rule.name}:{rule.tiers[i].severity}" for i in fold.newest_held[1]]
+        return out
+
+    def n_over(self, memory: Memory, touched: Iterable[StateKey], tau: int) -> int:
+        """Episodes that an event out of order has brought to light and that are over at `tau`: nobody hears of them."""
+        over = 0
+        for key in touched:
+            state = memory.states[key]
+            if state.fresh:
+                up = {status.since for _, status in state.now.statuses(tau)}
+                over += sum(1 for since in state.fresh if since not in up)
+        return over
 
     def remove(self, memory: Memory, event_id: str) -> list[StateKey]:
         """Take an event out of every machine that still holds it; returns those machines."""

@@ -20,9 +20,13 @@ Item = tuple[Any, ...]
 
 
 class Fold(Protocol):
-    """What traces leave behind, one step at a time. `step` must depend on the fold and the item alone."""
+    """What traces leave behind, one step at a time. `step` must depend on the fold and the item alone.
+
+    `holds` and `begun` (starts of episodes) are those of the steps since the fold was made or copied.
+    """
 
     holds: list[Hold]
+    begun: list[int]
 
     @property
     def asked(self) -> int:
@@ -61,27 +65,36 @@ class FoldedState:
         The newest traces in order of (ts, event id).
     capped
         Whether the bound on items ever bit.
+
+    Attributes
+    ----------
+    fresh
+        Starts of the episodes that an event out of order has just brought to light.
     """
 
-    __slots__ = ("absorbed", "base", "capped", "items", "now")
+    __slots__ = ("absorbed", "base", "capped", "fresh", "items", "now")
 
     def __init__(self, base: Fold, items: list[Item] | None = None, capped: bool = False) -> None:
         self.base = base
         self.items: list[Item] = items if items is not None else []
         self.capped = capped
         self.absorbed: list[Hold] = []
+        self.fresh: list[int] = []
         self.now: Fold = base
         self._refold()
 
     def add(self, item: Item, frozen: int) -> None:
         """Put a trace in its place and let go what is not needed any more."""
         items = self.items
+        self.fresh = []
         if not items or (item[:2] > items[-1][:2] and item[0] >= self.now.asked):
             items.append(item)
             self.now.step(item)
         else:
             items.insert(bisect_left(items, item[:2], key=_order), item)
+            before = self.now.begun
             self._refold()
+            self.fresh = [since for since in self.now.begun if since not in before]
         if items[0][0] < frozen or len(items) > MAX_ITEMS:
             self._trim(frozen)
 

@@ -26,7 +26,7 @@ class FollowsFold:
     `first` holds (ts, event_id, case_id, category); `episodes` category -> [since, until, count, cause, evidence].
     """
 
-    __slots__ = ("episodes", "first", "holds", "member", "overflow", "rule", "twins")
+    __slots__ = ("begun", "episodes", "first", "holds", "member", "overflow", "rule", "twins")
 
     asked = -1
 
@@ -36,6 +36,7 @@ class FollowsFold:
         self.first: list[tuple[int, str, str | None, str | None]] = []
         self.episodes: dict[str | None, list[Any]] = {}
         self.holds: list[Hold] = []
+        self.begun: list[int] = []
         self.overflow = False
         self.twins: list[tuple[str, str | None]] = []
 
@@ -76,6 +77,7 @@ class FollowsFold:
             episode[2] += 1
         elif gate:
             self.episodes[a[3]] = [ts, ts + self.rule.expire_ms, 1, event_id, evidence]
+            self.begun.append(ts)
         else:
             return
         if self.member:

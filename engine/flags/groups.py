@@ -18,7 +18,7 @@ _Counted = tuple[int, str, str | None, str | None]
 class GroupsFold:
     """Several counts after the traces so far; arguments as `CountFold`."""
 
-    __slots__ = ("cause", "counted", "end", "holds", "keep", "member", "rule", "since")
+    __slots__ = ("begun", "cause", "counted", "end", "holds", "keep", "member", "rule", "since")
 
     asked = -1
 
@@ -30,6 +30,7 @@ class GroupsFold:
         self.end = -1
         self.counted: list[list[_Counted]] = [[] for _ in rule.groups]
         self.holds: list[Hold] = []
+        self.begun: list[int] = []
         self.keep = 2 * max(g.threshold for g in rule.groups)
 
     def step(self, item: Item) -> None:
@@ -53,6 +54,7 @@ class GroupsFold:
             if not item[5]:
                 return
             self.since, self.cause = ts, item[1]
+            self.begun.append(ts)
         self.end = oldest + self.rule.window_ms
         if self.member:
             self.holds.append(Hold(ts, item[1], self._evidence_with(entry)))

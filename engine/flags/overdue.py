@@ -26,13 +26,14 @@ class OverdueFold:
     `opened` holds [ts, event_id, case_id, category, is_raised], oldest first.
     """
 
-    __slots__ = ("asked", "holds", "member", "opened", "overflow", "rule", "twins")
+    __slots__ = ("asked", "begun", "holds", "member", "opened", "overflow", "rule", "twins")
 
     def __init__(self, rule: OverdueRule, member: bool) -> None:
         self.rule = rule
         self.member = member
         self.opened: list[list[Any]] = []
         self.holds: list[Hold] = []
+        self.begun: list[int] = []
         self.overflow = False
         self.twins: list[tuple[str, str | None]] = []
         self.asked = -1
