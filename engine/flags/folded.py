@@ -69,7 +69,7 @@ class FoldedState:
     Attributes
     ----------
     fresh
-        Starts of the episodes that an event out of order has just brought to light.
+        Starts of the episodes that the newest trace has brought to light.
     """
 
     __slots__ = ("absorbed", "base", "capped", "fresh", "items", "now")
@@ -86,10 +86,11 @@ class FoldedState:
     def add(self, item: Item, frozen: int) -> None:
         """Put a trace in its place and let go what is not needed any more."""
         items = self.items
-        self.fresh = []
         if not items or (item[:2] > items[-1][:2] and item[0] >= self.now.asked):
             items.append(item)
+            n_begun = len(self.now.begun)
             self.now.step(item)
+            self.fresh = self.now.begun[n_begun:]
         else:
             items.insert(bisect_left(items, item[:2], key=_order), item)
             before = self.now.begun
