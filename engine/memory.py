@@ -261,9 +261,9 @@ class Memory:
             memory.states[number, category] = FoldedState(fold, [tuple(i) for i in items], state_capped)
         for number, spans in composites:
             rule = index.rules[number]
-            memory.composites[number] = CompositeState.decode(rule, spans)  # type: ignore[arg-type] # by its number
+            memory.composites[number] = CompositeState.decode(rule, spans)
         for number, since, cause in scores:
-            memory.scores[number] = ScoreState(index.rules[number], since, cause)  # type: ignore[arg-type] # by number
+            memory.scores[number] = ScoreState(index.rules[number], since, cause)
         memory.normals = {name: OwnNormal.decode(normal) for name, normal in normals}
         memory.overrides = {(f, c): [Word(*w) for w in words] for f, c, words in overrides}
         memory.episodes = Episodes.decode(episodes)

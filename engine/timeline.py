@@ -29,7 +29,7 @@ class Timeline:
     --------
     >>> timeline = Timeline()
     >>> for i in range(3):
-    ...     timeline.add(Event(f"e{i}", "c1", 1_000 + i, "view", channel="app"))
+    ...     _ = timeline.add(Event(f"e{i}", "c1", 1_000 + i, "view", channel="app"))
     >>> timeline.lines()
     ['[1002,"view",null,"app",null,3]']
     """

@@ -159,6 +159,6 @@ class OverdueFold:
         ends: dict[str | None, int] = {}
         for a in self.opened:
             if not a[4]:
-                return min([a[0] + window, *ends.values()])
+                return min((int(a[0]) + window, *ends.values()))
             ends[a[3]] = a[0] + window + expire
         return min(ends.values(), default=None)

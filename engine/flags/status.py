@@ -28,7 +28,7 @@ class Status(NamedTuple):
 
     since: int
     until: int | None
-    count: int
+    count: int  # type: ignore[assignment] # hides tuple.count, which nobody calls on a status
     severity: str
     evidence: tuple[str, ...]
     cause: str | int

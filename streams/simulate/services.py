@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streams.simulate.settings import pick, subseed
 
-__all__ = ["CONTACT_CHANNELS", "SERVICES", "Desk", "Service"]
+__all__ = ["CONTACT_CHANNELS", "SERVICES", "Desk", "Service", "wanted"]
 
 CONTACT_CHANNELS = ("app", "web", "phone", "store", "social", "email")
 
