@@ -17,6 +17,7 @@ _COMMANDS = {
     "simulate": "Write a realistic event log with its ground truth.",
     "replay": "Replay event logs through the engine.",
     "customer": "One customer: scores, reasons, flags, timeline.",
+    "rules": "Print the built-in rules, or check a file of your own.",
     "verify": "Prove that a board keeps its contract.",
     "doctor": "Check this machine, the settings and Redis, and say what to do.",
 }

@@ -252,3 +252,15 @@ def test_help_teaches_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in told
         assert main([name, "--help"]) == 0
         assert "Usage: henji" in capsys.readouterr().out
+
+
+def test_the_built_in_rules_are_printed_and_accepted_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "default"]) == 0
+    file = tmp_path / "rules.toml"
+    file.write_text(capsys.readouterr().out)
+    assert main(["rules", "check", str(file), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["flags"][0] == "repeat_request"
+    file.write_text(file.read_text().replace("threshold = 2", "threshold = 0"))
+    assert main(["rules", "check", str(file)]) == 2
+    assert "rules.toml:" in capsys.readouterr().err
