@@ -17,7 +17,7 @@ def run(events: list[Event]) -> tuple[Lane, list[Alert]]:
     lane = Lane(0, ResultSettings(lanes=1), RuleSet.default())
     alerts: list[Alert] = []
     for item in enumerate(events):
-        lane.admit({customer: None for customer in lane.wanted([item])})
+        lane.admit(dict.fromkeys(lane.wanted([item])))
         alerts += lane.apply([item]).alerts
     return lane, [a for a in alerts if a.flag == "repeat_request"]
 
