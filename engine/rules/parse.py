@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.event import KINDS
+from engine.event import CONTROL, KINDS
 from engine.rules.condition import CUSTOMER_FIELDS, Condition
 from engine.rules.locate import Path
 from engine.rules.reading import TableReader
@@ -243,9 +243,9 @@ class RuleReader(TableReader):
             self.fail((*path, "campaign"), "`same` or `none`", campaign)
         matcher: dict[str, Any] = {key: t[key] for key in ("kinds", "where") if key in t}
         if campaign == "same":
-            # An answer is something the customer did; what our side sends with the same campaign is none.
-            ours = ("our_side", "control_customer", "control_lane")
-            matcher.setdefault("kinds", sorted(kind for kind, role in KINDS.items() if role not in ours))
+            # What our side sends out with the campaign is no answer to it; anything else that carries it is.
+            answers = KINDS.keys() - CONTROL - {"promotion", "outreach"}
+            matcher.setdefault("kinds", sorted(answers))
         return Reset((self.matcher(matcher, path),), campaign)
 
 
