@@ -18,11 +18,9 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from engine.alert import Alert
 from engine.board import ALL_PARTS, HISTORY_DAYS, board_rows
-from engine.contacts import CONTACT_FLAG, SEVERITY, ContactAlert
 from engine.duration import DAY_MS
-from engine.episodes import Episode, FlagKey
+from engine.episodes import FlagKey
 from engine.event import CONTACT, Event
 from engine.flags.flagging import Flagging
 from engine.flags.index import StateKey
@@ -37,6 +35,7 @@ from engine.rules import RuleSet
 from engine.rules.rule import ScoreRule
 from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
+from engine.teller import Teller
 from engine.timestamp import parse_rfc3339
 
 __all__ = ["MAX_OVERRIDES", "SILENCE_DAYS", "WARM_AFTER", "Lane"]
@@ -93,16 +92,16 @@ class Lane:
         self._due: dict[str, int] = {customer: due for due, customer in timers}
         self._heap = [(due, customer) for customer, due in self._due.items()]
         heapq.heapify(self._heap)
+        self._teller = Teller(self.record, rules, self.models.version)
         self._begin()
 
     def _begin(self) -> None:
         """Forget what belongs to one batch."""
+        self._teller.begin()
         self._index = 0
-        self._alerts: list[Alert] = []
         self._predictions: list[Prediction] = []
         self._touched: dict[str, set[str]] = {}
         self._gone: set[str] = set()
-        self._alert_state: dict[str, dict[str, str] | None] = {}
         self._late: list[int] = []
         self._dead: list[tuple[int, str]] = []
 
@@ -174,7 +173,7 @@ class Lane:
             `wanted(batch)` must have been admitted.
         """
         for index, event in batch:
-            self._index = index
+            self._index = self._teller.index = index
             self._take(event)
         return self._finish()
 
@@ -276,7 +275,7 @@ class Lane:
         self._touch(memory)
         tau = due + 1
         for op, alert, at in memory.contacts.close_due(due):
-            self._send_contact(memory, op, alert, at)
+            self._teller.send_contact(memory, op, alert, at)
         # Most timers are of labels and silence: the flags are looked at only when one of theirs is due.
         if self._flagging.next_due(memory, due) == due:
             self._settle(memory, (), tau, due, everything=True)
@@ -314,9 +313,9 @@ class Lane:
         """Take a customer off ledger and board; consumers are told that nothing of theirs is up."""
         for key in list(memory.episodes.active):
             for op, episode, when in memory.episodes.reconcile(memory.customer_id, key, None, at + 1, at):
-                self._send(memory, op, key, episode, when)
+                self._teller.send(memory, op, key, episode, when)
         for alert in memory.contacts.open.values():
-            self._send_contact(memory, "clear", alert, at)
+            self._teller.send_contact(memory, "clear", alert, at)
         for mark in memory.landmarks.pending:
             self.models.erase(mark)
         self._gone.add(memory.customer_id)
@@ -359,9 +358,9 @@ class Lane:
                 self.record.tally("episodes_over")
         self._settle(memory, touched, self.record.clock, self.record.clock, event, everything=everything)
         if sensitive:
-            route = self._route(memory, event)
+            route = self._teller.route(memory, event)
             for op, alert, at in memory.contacts.take(memory.customer_id, event, route, self.record.clock):
-                self._send_contact(memory, op, alert, at)
+                self._teller.send_contact(memory, op, alert, at)
         memory.episodes.forget(self._frozen())
         memory.as_of = self.record.clock
 
@@ -557,71 +556,10 @@ class Lane:
     ) -> None:
         episodes = memory.episodes
         for op, episode, when in episodes.reconcile(memory.customer_id, key, status, tau, at):
-            self._send(memory, op, key, episode, when, event)
+            self._teller.send(memory, op, key, episode, when, event)
         if episodes.changed:
             self._touched[memory.customer_id].add("flags")
             episodes.changed = False
-
-    def _send(
-        self, memory: Memory, op: str, key: FlagKey, episode: Episode, at: int, event: Event | None = None
-    ) -> None:
-        flag, category = key
-        priority = next((r.priority for r in self.rules.rules if r.name == flag), 3)
-        case_id = event.case_id if event is not None else None
-        alert = Alert(
-            alert_id=episode.alert_id, seq=0, op=op, flag=flag, category=category,
-            customer_id=memory.customer_id, at=at, since=episode.since, until=episode.until, count=episode.count,
-            severity=episode.severity, priority=priority,
-            evidence=list(episode.evidence), scores=_scores(memory), reasons=_reasons(memory),
-            route=self._route(memory, event), scene=memory.timeline.scene(case_id, category),
-            rules=self.rules.version, model=self.models.version, index=self._index,
-        )  # fmt: skip
-        self._emit(alert)
-
-    def _send_contact(self, memory: Memory, op: str, contact: ContactAlert, at: int) -> None:
-        case_id = None
-        alert = Alert(
-            alert_id=contact.alert_id, seq=0, op=op, flag=CONTACT_FLAG, category=contact.category,
-            customer_id=memory.customer_id, at=at, since=contact.first, until=contact.due, count=contact.count,
-            severity=SEVERITY, priority=1, evidence=[contact.newest], scores=_scores(memory), reasons=_reasons(memory),
-            route=contact.route, scene=memory.timeline.scene(case_id, contact.category), rules=self.rules.version,
-            model=self.models.version, index=self._index,
-        )  # fmt: skip
-        self._emit(alert)
-
-    def _emit(self, alert: Alert) -> None:
-        record = self.record
-        record.seq += 1
-        alert.seq = record.seq
-        digest = hashlib.sha256(alert.line()).digest()
-        record.alert_sum = (record.alert_sum + int.from_bytes(digest, "big")) % (1 << 256)
-        name = f"{alert.flag}:{alert.op}"
-        record.ops[name] = record.ops.get(name, 0) + 1
-        self._alerts.append(alert)
-        if alert.op == "clear":
-            self._alert_state[alert.alert_id] = None
-        else:
-            self._alert_state[alert.alert_id] = {
-                "customer_id": alert.customer_id,
-                "flag": alert.flag,
-                "since": str(alert.since),
-                "count": str(alert.count),
-                "severity": alert.severity,
-                "updated_at": str(alert.at),
-                "route": alert.route,
-            }
-
-    def _route(self, memory: Memory, event: Event | None) -> str:
-        """Whoever handles the contact, else the customer's owner; empty when nobody is known."""
-        if event is not None:
-            if event.agent_id is not None:
-                return f"agent:{event.agent_id}"
-            if event.team is not None:
-                return f"team:{event.team}"
-            if event.channel is not None:
-                return f"queue:{event.channel}"
-        owner = memory.attributes.get("owner")
-        return f"owner:{owner}" if isinstance(owner, str) else ""
 
     # -- finishing ---------------------------------------------------------------------------------------------
 
@@ -650,9 +588,9 @@ class Lane:
             model_rows=self.models.rows(),
             models=self.models.snapshots(),
             customers=customers,
-            alerts=self._alerts,
+            alerts=self._teller.alerts,
             predictions=self._predictions,
-            alert_state=self._alert_state,
+            alert_state=self._teller.alert_state,
             late=self._late,
             dead=self._dead,
         )
@@ -690,16 +628,6 @@ class Lane:
             self.models.digest(),
             timers.digest(),
         ]
-
-
-def _scores(memory: Memory) -> dict[str, float]:
-    if memory.churn is None or memory.engagement is None:
-        return {}
-    return {"churn": memory.churn, "engagement": memory.engagement}
-
-
-def _reasons(memory: Memory) -> list[dict[str, Any]]:
-    return [{"score": "churn", "code": code, "weight": weight} for code, weight in memory.reasons]
 
 
 def _instant(value: object) -> int | None:
