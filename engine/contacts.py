@@ -83,11 +83,20 @@ class ContactAlert:
 
 
 class Contacts:
-    """Open contact alerts of one customer by case, agent or hour."""
+    """Open contact alerts of one customer by case, agent or hour.
 
-    __slots__ = ("open",)
+    Attributes
+    ----------
+    open
+        By what they are about.
+    capped
+        Whether one was closed early for want of room; not stored here, the memory notes it.
+    """
+
+    __slots__ = ("capped", "open")
 
     def __init__(self) -> None:
+        self.capped = False
         self.open: dict[str, ContactAlert] = {}
 
     def take(self, customer_id: str, event: Event, route: str, now: int) -> list[tuple[str, ContactAlert, int]]:
@@ -142,6 +151,7 @@ class Contacts:
     def _make_room(self, now: int) -> list[tuple[str, ContactAlert, int]]:
         if len(self.open) < MAX_OPEN:
             return []
+        self.capped = True
         oldest = min(self.open, key=lambda k: (self.open[k].last, k))
         return [("clear", self.open.pop(oldest), now)]
 

@@ -25,30 +25,24 @@ from engine.event import CONTACT, Event
 from engine.flags.flagging import Flagging
 from engine.flags.index import StateKey
 from engine.flags.override import Word, add_word
-from engine.flags.score import OwnNormal, ScoreState
 from engine.flags.status import Status
 from engine.landmarks import EVENT, SILENCE, TRIGGERS, Landmark
 from engine.lane_record import LaneRecord
 from engine.memory import MAX_ATTRIBUTES, Memory, id_digest
 from engine.outcome import CustomerChange, Outcome, Prediction
 from engine.rules import RuleSet
-from engine.rules.rule import ScoreRule
+from engine.score_flags import update_score_flags
 from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.teller import Teller
-from engine.timestamp import parse_rfc3339
 
-__all__ = ["MAX_OVERRIDES", "SILENCE_DAYS", "WARM_AFTER", "Lane"]
+__all__ = ["MAX_OVERRIDES", "SILENCE_DAYS", "Lane"]
 
 SILENCE_DAYS = (1, 2, 4, 8, 16, 32, 64)
 """Days after the last own activity at which a silent customer is scored again (design, section 5)."""
 
 MAX_OVERRIDES = 32
 """Most flags of a customer on which a person's word is remembered; beyond it the oldest word is forgotten."""
-
-WARM_AFTER = 100
-"""Labels that a learner must have seen before its score may raise a flag; a customer service should not be called out
-by a model that has seen next to nothing. Events and silence count apart, and so does each lane."""
 
 
 class Lane:
@@ -281,7 +275,8 @@ class Lane:
             self._settle(memory, (), tau, due, everything=True)
         self._mature(memory, due)
         if memory.last_seen + settings.retire_ms <= due:
-            self._retire(memory, due)
+            self.record.tally("retired")
+            self._drop(memory, due)
             return
         if memory.silence_step is not None:
             silent_at = memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS
@@ -304,10 +299,6 @@ class Lane:
                 mark.churn_done = True
                 self.models.learn_churn(mark)
         memory.landmarks.pending = [m for m in memory.landmarks.pending if not (m.churn_done and m.engagement_done)]
-
-    def _retire(self, memory: Memory, at: int) -> None:
-        self.record.tally("retired")
-        self._drop(memory, at)
 
     def _drop(self, memory: Memory, at: int) -> None:
         """Take a customer off ledger and board; consumers are told that nothing of theirs is up."""
@@ -444,7 +435,16 @@ class Lane:
         mark = Landmark(at, trigger, x, churn, engagement)
         self._show(memory, mark, why)
         self._take_example(memory, mark)
-        self._score_flags(memory, trigger, {"churn": churn, "engagement": engagement}, at, event_id or at)
+        n_learned = {name: self.models.n_learned(trigger, name) for name in ("churn", "engagement")}
+        update_score_flags(
+            memory,
+            self._flagging.index(memory),
+            {"churn": churn, "engagement": engagement},
+            n_learned,
+            at,
+            event_id or at,
+            self.settings.churn_horizon_ms,
+        )
         self._settle_scores(memory, at + 1 if trigger == SILENCE else now, now)
 
     def _score_again(self, memory: Memory, event_id: str) -> None:
@@ -489,36 +489,6 @@ class Lane:
             self.models.take(mark.trigger)
         else:
             self.record.tally("full")
-
-    def _score_flags(self, memory: Memory, trigger: int, scores: dict[str, float], at: int, cause: str | int) -> None:
-        index = self._flagging.index(memory)
-        for number, rule in index.scores:
-            state = memory.scores.get(number)
-            if state is None:
-                state = memory.scores[number] = ScoreState(rule)
-            value: float | None = scores[rule.score]
-            if rule.own:
-                normal = memory.normals.setdefault(rule.score, OwnNormal())
-                own = normal.get(at)
-                normal.update(scores[rule.score], at)
-                value = None if own is None or own <= 0.0 else scores[rule.score] / own
-            warm = self.models.n_learned(trigger, rule.score) >= WARM_AFTER
-            expected = rule.expected_end and self._leaves_as_expected(memory, at)
-            if expected:
-                state.end()
-                continue
-            state.update(value, warm and self._may_raise(memory, rule, at), at, cause)
-
-    def _may_raise(self, memory: Memory, rule: ScoreRule, at: int) -> bool:
-        if memory.left_at is not None or not rule.gate(memory):
-            return False
-        ratio = memory.traits.silence_ratio(at) if rule.own_silence else None
-        return ratio is None or ratio >= 1.0
-
-    def _leaves_as_expected(self, memory: Memory, at: int) -> bool:
-        """Whether `expected_end` (ms, or RFC 3339 date or time) is passed or within a churn horizon."""
-        end = _instant(memory.attributes.get("expected_end"))
-        return end is not None and end <= at + self.settings.churn_horizon_ms
 
     def _settle_scores(self, memory: Memory, tau: int, at: int) -> None:
         # By the rules, not by the states: a flag that never was up has no state, and may be overridden all the same.
@@ -628,15 +598,3 @@ class Lane:
             self.models.digest(),
             timers.digest(),
         ]
-
-
-def _instant(value: object) -> int | None:
-    """Milliseconds of a fact that is a time: ms, an RFC 3339 date-time, or a date (its first moment, UTC)."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    if isinstance(value, int):
-        return value
-    try:
-        return parse_rfc3339(value if len(value) > 10 else f"{value}T00:00:00Z")
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ Where a bound bites, `capped` says so, and the board shows it.
 from __future__ import annotations
 
 import hashlib
+import struct
 import zlib
 from typing import Any
 
@@ -96,10 +97,10 @@ class Memory:
     """
 
     __slots__ = (
+        "_capped",
         "arrivals",
         "as_of",
         "attributes",
-        "capped",
         "churn",
         "composites",
         "contacts",
@@ -147,6 +148,15 @@ class Memory:
         self.history: dict[int, list[float]] = {}
         self.as_of = -1
         self.capped = False
+
+    @property
+    def capped(self) -> bool:
+        """Whether a bound of memory ever bit."""
+        return self._capped or self.contacts.capped
+
+    @capped.setter
+    def capped(self, value: bool) -> None:
+        self._capped = value
 
     @property
     def segment(self) -> str | None:
@@ -238,7 +248,7 @@ class Memory:
             )
         try:
             return cls._of(_decode(body), indexes)
-        except (ValueError, TypeError, IndexError, KeyError, msgspec.DecodeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, struct.error) as error:
             raise CorruptState(
                 f"customer record: expected the fields of version {RECORD_VERSION}, got {error}"
             ) from error

@@ -145,6 +145,8 @@ class Flagging:
         dues += [composite.next_due(tau) for composite in memory.composites.values()]
         words = [w for words in memory.overrides.values() for w in words[-1:]]
         dues += [w.until for w in words if w.until is not None and w.until >= tau]
+        # A flag whose machine was forgotten (`MAX_CATEGORIES`) still ends when it was said to.
+        dues += [e.until for e in memory.episodes.active.values() if e.until is not None and e.until >= tau]
         return min((d for d in dues if d is not None), default=None)
 
     def was_sensitive(self, memory: Memory, event: Event) -> bool:

@@ -112,7 +112,8 @@ class RuleIndex:
             return GroupsFold(rule, member)
         if isinstance(rule, OverdueRule):
             return OverdueFold(rule, member)
-        assert isinstance(rule, FollowsRule)
+        if not isinstance(rule, FollowsRule):
+            raise TypeError(f"rule {rule.name}: expected a shape that has machines, got {type(rule).__name__}")
         return FollowsFold(rule, member)
 
     def decode_fold(self, number: int, data: list[Any]) -> Fold:
@@ -124,7 +125,8 @@ class RuleIndex:
             return GroupsFold.decode(rule, member, data)
         if isinstance(rule, OverdueRule):
             return OverdueFold.decode(rule, member, data)
-        assert isinstance(rule, FollowsRule)
+        if not isinstance(rule, FollowsRule):
+            raise TypeError(f"rule {rule.name}: expected a shape that has machines, got {type(rule).__name__}")
         return FollowsFold.decode(rule, member, data)
 
 

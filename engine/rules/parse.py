@@ -40,7 +40,7 @@ _KEYS = {
     "score": {"score", "raise", "clear", "hold", "direction", "relative_to", "own_silence", "expected_end"},
     "composite": {"any", "all", "hold"},
 }
-_SAME_FOR_ALL = ("shape", "segments", "where", "level", "kinds", "events", "first", "then", "any", "score")
+_SAME_FOR_ALL = ("shape", "segments", "where", "level", "kinds", "events", "first", "then", "any", "all", "score")
 """What a segment cannot have of its own: which events a rule sees does not depend on who the customer is."""
 
 _Common = tuple[str, int, tuple[Condition, ...]]

@@ -43,6 +43,8 @@ class FixedModels(LaneModels):
         """(label, example, lane clock at which it was learned)."""
         self.erased: list[Landmark] = []
         self.n_taken = 0
+        self.n_seen = 1_000_000
+        """Labels it says to have learned before."""
 
     def _clock(self) -> int:
         return -1 if self.now is None else self.now.clock
@@ -53,8 +55,11 @@ class FixedModels(LaneModels):
     def predict(self, trigger: int, x: Sequence[float]) -> tuple[float, float]:
         return self.score_at(self._clock())
 
-    def reasons(self, trigger: int, x: Sequence[float]) -> list[list[Any]]:
-        return []
+    def explain(self, trigger: int, x: Sequence[float]) -> tuple[float, float, list[list[Any]]]:
+        return (*self.predict(trigger, x), [])
+
+    def n_learned(self, trigger: int, score: str) -> int:
+        return self.n_seen
 
     def take(self, trigger: int) -> None:
         self.n_taken += 1
@@ -189,8 +194,3 @@ def trace(event_id: str, after: int, kind: str = "request", category: str | None
 def decoded(log: Iterable[Mapping[str, Any]]) -> list[Event]:
     """The dicts of the contract as events; they are right as they are."""
     return [Event(**event) if "customer_id" in event else Event(customer_id=None, **event) for event in log]
-
-
-def flagged(run: Run) -> Run:
-    """The run itself; a chain reads better where only the end matters."""
-    return run
