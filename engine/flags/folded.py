@@ -86,7 +86,7 @@ class FoldedState:
     def add(self, item: Item, frozen: int) -> None:
         """Put a trace in its place and let go what is not needed any more."""
         items = self.items
-        if not items or (item[:2] > items[-1][:2] and item[0] >= self.now.asked):
+        if (not items or item[:2] > items[-1][:2]) and item[0] >= self.now.asked:
             items.append(item)
             n_begun = len(self.now.begun)
             self.now.step(item)
@@ -105,6 +105,8 @@ class FoldedState:
             if item[1] == event_id:
                 del self.items[i]
                 self._refold()
+                # What the trace before brought to light was counted when it came.
+                self.fresh = []
                 return True
         return False
 

@@ -257,6 +257,20 @@ def test_a_timer_that_ran_leaves_an_overdue_case_where_an_earlier_one_can_still_
     assert tiny_rows(run) == [("unanswered", "a", 2, 9, 2, ""), ("unresolved", "a", 3, 8, 2, "")]
 
 
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_an_answer_in_time_that_comes_late_takes_back_a_raise_whose_traces_were_let_go(forgetful: bool) -> None:
+    # e1 is overdue at 15 and let go; the answer e2 is retracted, so that no trace is left but the raise was asked for.
+    rules = TINY_RULES + '[flags.slow]\nshape = "composite"\nany = ["unanswered"]\nhold = "3ms"\n'
+    run = Run(RuleSet.parse(rules), lateness_ms=1, models=FixedModels(), forgetful=forgetful)
+    run.feed(
+        [Event("e1", "c", T0 + 13, "complaint", category="a"), Event("e2", "c", T0 + 16, "resolved", category="a")]
+    )
+    run.feed([Event("e3", "c", T0 + 15, "retract", ref="e2")])
+    assert {flag for flag, _ in run.up()} == {"slow", "unanswered"}
+    run.feed([Event("e4", "c", T0 + 15, "handling")])
+    assert run.up() == set()
+
+
 # A small log as a help desk would write it: every default flag that is not a score comes up.
 
 DESK: Log = [
