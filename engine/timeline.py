@@ -52,6 +52,10 @@ class Timeline:
             entry = entries[at - 1]
             entry[0], entry[3], entry[5] = event.ts, event.channel, entry[5] + 1
             return True
+        if kind == "view" and at < len(entries) and entries[at][1] == "view":
+            # It came late and belongs to the run that goes on after it.
+            entries[at][5] += 1
+            return True
         entries.insert(at, [event.ts, kind, event.category, event.channel, event.case_id, _detail(event)])
         if len(entries) > MAX_TRACES:
             self._drop()
