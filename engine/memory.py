@@ -184,36 +184,38 @@ class Memory:
         self.first_seen = ts if self.first_seen < 0 else min(self.first_seen, ts)
         self.last_seen = max(self.last_seen, ts)
 
+    def fields(self) -> dict[str, Any]:
+        """What the record holds, as plain data."""
+        return {
+            "customer_id": self.customer_id,
+            "arrivals": b"".join(d.to_bytes(8, "little") for d in self.arrivals),
+            "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
+            "traits": self.traits.encode(),
+            "attributes": self.attributes,
+            "states": [[n, c, s.base.encode(), s.items, s.capped] for (n, c), s in self.states.items()],
+            "composites": [[n, c.encode()] for n, c in self.composites.items()],
+            "scores": [[n, s.since, s.cause] for n, s in self.scores.items() if s.since is not None],
+            "normals": [[name, normal.encode()] for name, normal in self.normals.items()],
+            "overrides": [[f, c, words] for (f, c), words in self.overrides.items()],
+            "episodes": self.episodes.encode(),
+            "contacts": self.contacts.encode(),
+            "timeline": self.timeline.entries,
+            "landmarks": self.landmarks.encode(),
+            "churn": self.churn,
+            "engagement": self.engagement,
+            "reasons": self.reasons,
+            "silence_step": self.silence_step,
+            "left_at": self.left_at,
+            "profile_at": self.profile_at,
+            "history": [[day, *scores] for day, scores in self.history.items()],
+            "as_of": self.as_of,
+            "capped": self.capped,
+        }
+
     def encode(self) -> bytes:
         """The record for the ledger."""
-        body = _encode(
-            [
-                self.customer_id,
-                b"".join(d.to_bytes(8, "little") for d in self.arrivals),
-                self.first_seen,
-                self.last_seen,
-                self.traits.encode(),
-                self.attributes,
-                [[n, c, s.base.encode(), s.items, s.capped] for (n, c), s in self.states.items()],
-                [[n, c.encode()] for n, c in self.composites.items()],
-                [[n, s.since, s.cause] for n, s in self.scores.items() if s.since is not None],
-                [[name, normal.encode()] for name, normal in self.normals.items()],
-                [[f, c, words] for (f, c), words in self.overrides.items()],
-                self.episodes.encode(),
-                self.contacts.encode(),
-                self.timeline.entries,
-                self.landmarks.encode(),
-                self.churn,
-                self.engagement,
-                self.reasons,
-                self.silence_step,
-                self.left_at,
-                self.profile_at,
-                [[day, *scores] for day, scores in self.history.items()],
-                self.as_of,
-                self.capped,
-            ]
-        )
+        body = _encode(list(self.fields().values()))
         return bytes((RECORD_VERSION,)) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @classmethod
