@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["DAY_MS", "HOUR_MS", "format_duration", "parse_duration"]
+__all__ = ["DAY_MS", "HOUR_MS", "MINUTE_MS", "format_duration", "parse_duration"]
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 _UNITS = {"ms": 1, "s": 1_000, "min": 60_000, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}

@@ -7,18 +7,31 @@ settings file (`henji.toml`), default.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.duration import DAY_MS, HOUR_MS, format_duration, parse_duration
+from engine.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration
 from engine.errors import ConfigurationError
 from engine.event import ACTIVITY, CONTROL, KINDS
 from engine.lane import SILENCE_DAYS
 from engine.rules import RuleSet
-from engine.scoring import LEARNERS
 from engine.settings import ResultSettings
+from streams.setting import (
+    Setting,
+    address,
+    choice,
+    duration,
+    fuse,
+    kinds,
+    lateness,
+    learner,
+    optional_duration,
+    optional_text,
+    text,
+    whole,
+)
 
 __all__ = ["DEFAULT_FILE", "SETTINGS", "Setting", "Settings", "load_settings"]
 
@@ -26,104 +39,80 @@ DEFAULT_FILE = "henji.toml"
 """Read from the working directory when no file is named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting.
-
-    Parameters
-    ----------
-    key
-        Dotted name.
-    default
-        Its value when nobody says otherwise.
-    expected
-        What it may be, for messages.
-    meaning
-        One sentence.
-    parse
-        Text, or a value of the TOML file, to the value; raises ValueError or TypeError.
-    """
-
-    key: str
-    default: Any
-    expected: str
-    meaning: str
-    parse: Callable[[Any], Any]
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise TypeError
-        number = int(value)
-        if not low <= number <= high:
-            raise ValueError
-        return number
-
-    return parse
-
-
-def _duration(longest_ms: int) -> Callable[[Any], int]:
-    def parse(value: Any) -> int:
-        ms = parse_duration(value)
-        if ms > longest_ms:
-            raise ValueError
-        return ms
-
-    return parse
-
-
-def _lateness(value: Any) -> int | None:
-    if value == "none":
-        return None
-    return 0 if value == "0" or (value == 0 and not isinstance(value, bool)) else parse_duration(value)
-
-
-def _kinds(value: Any) -> frozenset[str]:
-    kinds = value.split(",") if isinstance(value, str) else value
-    if not isinstance(kinds, list) or not all(isinstance(k, str) for k in kinds):
-        raise TypeError
-    found = frozenset(k.strip() for k in kinds)
-    if not found or found - (KINDS.keys() - CONTROL):
-        raise ValueError
-    return found
-
-
-def _learner(value: Any) -> str:
-    if value not in LEARNERS:
-        raise ValueError
-    return str(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError
-    return value
-
-
 SETTINGS = {
     s.key: s
     for s in (
-        Setting("lanes", 8, "a whole number from 1 to 1024", "number of lanes of the deployment", _whole(1, 1024)),
+        Setting("lanes", 8, "a whole number from 1 to 1024", "number of lanes of the deployment", whole(1, 1024)),
         Setting("lateness", HOUR_MS, "a duration such as 1h, 0, or none",
-                "an event older than the lane clock by more is late", _lateness),
+                "an event older than the lane clock by more is late", lateness),
         Setting("churn.horizon", 30 * DAY_MS, "a duration of at most 365d",
-                "churn is no own activity within this time", _duration(365 * DAY_MS)),
+                "churn is no own activity within this time", duration(365 * DAY_MS)),
         Setting("churn.activity", ACTIVITY, f"kinds of {', '.join(k for k in KINDS if k not in CONTROL)}",
-                "kinds of the customer's own activity", _kinds),
+                "kinds of the customer's own activity", kinds),
         Setting("engagement.horizon", 7 * DAY_MS, "a duration of at most 365d",
-                "engagement is the number of engagement events within this time", _duration(365 * DAY_MS)),
+                "engagement is the number of engagement events within this time", duration(365 * DAY_MS)),
         Setting("learning.thin", HOUR_MS, "a duration of at most 365d",
-                "a customer gives one training example per trigger and slot of this length", _duration(365 * DAY_MS)),
+                "a customer gives one training example per trigger and slot of this length", duration(365 * DAY_MS)),
         Setting("learning.max_pending", 32, "a whole number from 1 to 256",
-                "most training examples of a customer that wait for their label", _whole(1, 256)),
+                "most training examples of a customer that wait for their label", whole(1, 256)),
         Setting("learning.learner", "dense", "dense or river",
-                "whose arithmetic learns: ours, or River's own; the same numbers", _learner),
+                "whose arithmetic learns: ours, or River's own; the same numbers", learner),
         Setting("retire", 400 * DAY_MS, "a duration of at most 3650d",
-                "a customer silent for so long leaves ledger and board", _duration(3650 * DAY_MS)),
+                "a customer silent for so long leaves ledger and board", duration(3650 * DAY_MS)),
         Setting("redis.url", "none", "a URL such as redis://localhost:6379/0, embedded or none",
-                "where ledger and board are kept", _text),
-        Setting("rules", "", "a rules file", "rules other than the built-in ones", _text),
+                "where ledger and board are kept", text),
+        Setting("redis.user", "", "a user of Redis's ACL",
+                "who we are to Redis; else the one of redis.url", optional_text),
+        Setting("redis.password_file", "", "a file",
+                "holds the password to Redis; else that of redis.url", optional_text),
+        Setting("redis.ca", "", "a file in PEM", "who signed Redis's certificate; rediss:// only", optional_text),
+        Setting("redis.sentinels", "", "HOST:PORT,HOST:PORT,...",
+                "Sentinels that know the primary; redis.url then gives scheme and database only", optional_text),
+        Setting("redis.service", "mymaster", "a name", "of the primary, to its Sentinels", text),
+        Setting("redis.prefix", "risk:", "a prefix such as risk:", "begins every key of the live board", text),
+        Setting("kafka.brokers", "localhost:9092", "HOST:PORT,HOST:PORT,...", "where Kafka is first asked", text),
+        Setting("kafka.topic", "events", "a topic", "the events, keyed by customer", text),
+        Setting("kafka.dead", "", "a topic", "dead letters; empty: the events topic with .dead", optional_text),
+        Setting("kafka.late", "", "a topic", "late events; empty: the events topic with .late", optional_text),
+        Setting("kafka.alerts", "", "a topic or none", "also send alerts there, such as risk.alerts", optional_text),
+        Setting("kafka.group", "henji", "a name", "consumer group; name the environment in it", text),
+        Setting("kafka.partitions", 8, "a whole number from 1 to 1024 that divides lanes",
+                "partitions of a topic that `henji topics create` makes", whole(1, 1024)),
+        Setting("kafka.replication", 1, "a whole number from 1 to 16", "copies of each partition", whole(1, 16)),
+        Setting("kafka.retention", 400 * DAY_MS, "a duration of at most 36500d, or none",
+                "how long the events topic keeps records", optional_duration(36_500 * DAY_MS)),
+        Setting("kafka.isolation", "read_committed", "read_committed or read_uncommitted",
+                "whether records of aborted transactions are read", choice("read_committed", "read_uncommitted")),
+        Setting("kafka.security", "plaintext", "plaintext, ssl, sasl_ssl or sasl_plaintext",
+                "how to talk to Kafka", choice("plaintext", "ssl", "sasl_ssl", "sasl_plaintext")),
+        Setting("kafka.sasl.mechanism", "SCRAM-SHA-512", "SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN",
+                "how to prove who we are", choice("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")),
+        Setting("kafka.sasl.user", "", "a name", "who we are to Kafka", optional_text),
+        Setting("kafka.sasl.password_file", "", "a file", "holds the password to Kafka", optional_text),
+        Setting("kafka.tls.ca", "", "a file in PEM",
+                "who signed Kafka's certificate; empty: the system's", optional_text),
+        Setting("kafka.tls.cert", "", "a file in PEM", "our own certificate", optional_text),
+        Setting("kafka.tls.key", "", "a file in PEM", "the key of our certificate", optional_text),
+        Setting("worker.instance", "", "a name that only this worker has",
+                "static member of the group: back within the session timeout, it gets its partitions at once",
+                optional_text),
+        Setting("worker.session_timeout", 6_000, "a duration of at most 30m",
+                "after so long without a heartbeat the partitions go to others", duration(30 * MINUTE_MS)),
+        Setting("worker.poll_records", 4_000, "a whole number from 1 to 50000",
+                "most records of one batch", whole(1, 50_000)),
+        Setting("worker.fetch_bytes", 2 * 1024**2, "a whole number from 65536 to 67108864",
+                "most bytes of one fetch of a partition", whole(65_536, 64 * 1024**2)),
+        Setting("worker.tick", MINUTE_MS, "a duration of at most 1d, or none",
+                "an idle lane whose clock is further behind gets a tick", optional_duration(DAY_MS)),
+        Setting("worker.fuse", 0.95, "a share from 0 to 1, or off",
+                "the worker stops when more of the last 1,000 records of a partition are dead", fuse),
+        Setting("worker.http", "127.0.0.1:6067", "HOST:PORT or off", "metrics and health", address),
+        Setting("worker.log", "text", "text or json", "form of the log", choice("text", "json")),
+        Setting("intake.listen", "127.0.0.1:6068", "HOST:PORT", "where the intake takes events", address),
+        Setting("intake.token_file", "", "a file", "holds the tokens that may send, one a line", optional_text),
+        Setting("intake.max_bytes", 8 * 1024**2, "a whole number from 1024 to 268435456",
+                "longest request", whole(1_024, 256 * 1024**2)),
+        Setting("rules", "", "a rules file", "rules other than the built-in ones", text),
     )
 }  # fmt: skip
 """Every setting by its key."""
