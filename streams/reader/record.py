@@ -20,10 +20,16 @@ class Record(NamedTuple):
     position
         Line number in JSONL, row number in tables and SELECTs, from 1. A CSV row that was refused has its line number.
     record_ts
-        Time of the Kafka record in ms, in exports that carry it.
+        Time of the Kafka record in ms, of records of a topic and in exports that carry it; -1 when it has none.
+    key
+        Key of the Kafka record; `None` in files, and for a record without one.
+    partition
+        Partition of the Kafka record, whose offset `position` then is; `None` in files.
     """
 
     raw: bytes
     source: str
     position: int
     record_ts: int | None = None
+    key: bytes | None = None
+    partition: int | None = None
