@@ -7,9 +7,7 @@ import importlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,28 +17,15 @@ from typing import IO, Self
 from redis.exceptions import BusyLoadingError, RedisError
 
 from engine.errors import StoreUnavailable, UsageError
+from streams.child_process import STOP_S, bound_to_us, end, free_port
 from streams.redis.client import RedisClient, connect
 
 __all__ = ["EmbeddedRedis", "find_redis_server"]
-
-STOP_S = 10.0
-"""How long the server may take to flush its log when asked to stop, before it is killed."""
 
 # sun_path holds 108 bytes on Linux, 104 on macOS, with the closing NUL.
 _SOCKET_PATH_MAX_BYTES = 103
 _POLL_S = 0.01
 _PORT_TRIES = 5
-
-# The server must not outlive us, however we end. A preexec_fn would do the same but is unsafe with threads, so a second
-# interpreter asks the kernel and then becomes the server. 1 is PR_SET_PDEATHSIG. The parent may have died before the
-# request: then its id has changed.
-_TRAMPOLINE = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def find_redis_server() -> Path:
@@ -200,19 +185,13 @@ class EmbeddedRedis:
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, how)
 
     def _launch(self, binary: Path) -> None:
         for left in reversed(range(_PORT_TRIES)):
             if self._asked_port == 0 and not self._port:
-                self._port = _free_port()
+                self._port = free_port()
             self._log_start = self._log_file().stat().st_size if self._log_file().exists() else 0
             self._process = subprocess.Popen(
                 self._command(binary),
@@ -277,10 +256,7 @@ class EmbeddedRedis:
             *("--daemonize", "no", "--dir", str(self.directory), "--logfile", "redis.log"),
             *("--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", ""),
         ]
-        if sys.platform == "linux" and sys.executable:
-            # -I -S: nothing of the environment, no site packages; a few ms instead of some dozens.
-            return [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(os.getpid()), *server]
-        return server
+        return bound_to_us(server)
 
     def _take_directory(self) -> None:
         if self._lock is not None:
@@ -313,10 +289,3 @@ class EmbeddedRedis:
         if not self._log_file().exists():
             return ""
         return self._log_file().read_bytes()[self._log_start :].decode(errors="replace").strip()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
