@@ -17,7 +17,8 @@ from streams.reader.record import Record
 
 __all__ = ["event_order", "in_order"]
 
-_Entry: TypeAlias = tuple[int, str, int, bytes, str, int, int | None]
+# The order (time, id, number), then a `Record`.
+_Entry: TypeAlias = tuple[int, str, int, bytes, str, int, int | None, bytes | None, int | None]
 # A tuple, its numbers and its strings, beside the raw bytes.
 _OVERHEAD = 400
 _CHUNK = 1000
