@@ -22,11 +22,14 @@ from streams.cli.options import gather, redis_option, settings_options
 from streams.cli.progress import progress
 from streams.cli.report import print_summary
 from streams.cli.stores import replay_ledger
+from streams.ledger import Ledger
 from streams.reader.log import LogReader, open_log
+from streams.reader.topic import TopicLog
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
 from streams.replay.summary import summary
+from streams.settings import Settings
 
 __all__ = ["command", "run_replay"]
 
@@ -34,7 +37,8 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("replay")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="FILE...")
+@click.option("--kafka", "brokers", metavar="BROKERS", help="Read the topic kafka.topic at HOST:PORT,..., no files.")
 @click.option("--map", "map_file", type=_OUT, metavar="FILE", help="Mapping file: your words and columns, or a SELECT.")
 @click.option("--sort", is_flag=True, help="Read all files together, in order of event time.")
 @click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
@@ -64,6 +68,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--reload", is_flag=True, hidden=True, help="Take all state from the ledger anew for every batch.")
 def command(
     files: tuple[str, ...],
+    brokers: str | None,
     map_file: Path | None,
     sort: bool,
     lateness: str | None,
@@ -78,15 +83,15 @@ def command(
 ) -> None:
     r"""Replay FILE... through the engine, as if each event had just come.
 
-    Reads JSON lines (also .gz and .zst), CSV and Parquet. The same files give the same answers, in any batches,
-    killed and
-    started again at any place: with --redis URL the ledger knows where the run was, and the same command goes on
-    from there.
+    Reads JSON lines (also .gz and .zst), CSV and Parquet, or with --kafka the events topic, up to where it ends now.
+    The same log gives the same answers, in any batches, killed and started again at any place: with --redis URL the
+    ledger knows where the run was, and the same command goes on from there.
 
     \b
       henji replay log.jsonl.gz --alerts alerts.jsonl --board board.jsonl
       henji replay shop.csv --map shop.toml --set churn.horizon=90d --lanes 1
       henji replay log.jsonl --redis redis://localhost:6379 --json
+      henji replay --kafka localhost:9092 --set kafka.topic=events --digest
     """
     settings = gather(
         settings_file,
@@ -95,29 +100,31 @@ def command(
         lanes=("lanes", lanes),
         rules=("rules", rules_file),
         redis=("redis.url", redis_url),
+        kafka=("kafka.brokers", brokers),
     )
     rules = settings.rule_set()
     vocabulary = _vocabulary(map_file)
-    reader = open_log(files, vocabulary=vocabulary, sort=sort, batch_size=options["batch"])
     _check_paths(files, {k: options[k] for k in ("alerts", "board", "predictions", "dead", "late")},
                  {"map": map_file, "rules": settings["rules"] or None, "settings": settings_file})  # fmt: skip
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
     quiet = as_json or digest_only
-    _, facts = run_replay(
-        reader,
-        settings.result(rules),
-        rules,
-        url=settings["redis.url"],
-        vocabulary=vocabulary,
-        name=options["name"],
-        outputs=growing,
-        board=options["board"],
-        fresh=options["fresh"],
-        speed=options["speed"],
-        redis_dir=options["redis_dir"],
-        reload_each=options["reload"],
-        quiet=False,
-    )
+    result = settings.result(rules)
+    with _log(files, brokers, settings, vocabulary, sort=sort, batch_size=options["batch"]) as reader:
+        _, facts = run_replay(
+            reader,
+            result,
+            rules,
+            url=settings["redis.url"],
+            vocabulary=vocabulary,
+            name=options["name"],
+            outputs=growing,
+            board=options["board"],
+            fresh=options["fresh"],
+            speed=options["speed"],
+            redis_dir=options["redis_dir"],
+            reload_each=options["reload"],
+            quiet=False,
+        )
     if as_json:
         click.echo(orjson.dumps(facts).decode())
     elif digest_only:
@@ -127,7 +134,7 @@ def command(
 
 
 def run_replay(
-    reader: LogReader,
+    reader: LogReader | TopicLog,
     settings: ResultSettings,
     rules: RuleSet,
     *,
@@ -150,19 +157,19 @@ def run_replay(
         The finished run, and its public summary.
     """
     factor = parse_speed(speed)
-    identity = _identity(reader)
-    name = name or _run_name(identity, settings, vocabulary)
+    name = name or _run_name(_place(reader), settings, vocabulary)
     files = Outputs(outputs or {})
     started = time.monotonic()
     with replay_ledger(url, name, settings, rules, redis_dir) as (ledger, prefix), _closing(files):
         if fresh:
             ledger.claim()
             ledger.reset()
+        if isinstance(reader, TopicLog):
+            _same_ends(reader, ledger, settings, files)
         run = Replay(settings, rules, ledger, files, vocabulary=vocabulary, reload_each=reload_each)
         pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:
-            total = max(1, reader.total_bytes)
-            run.run(reader, identity, lambda n: update(reader.bytes_read / total, n), pace)
+            run.run(reader, _identity(reader), lambda n: update(_share(reader), n), pace)
         wall_s = time.monotonic() - started
         lines = run.board()
         digest = run.digest(lines)
@@ -216,8 +223,55 @@ def _vocabulary(path: Path | None) -> Vocabulary | None:
     return Vocabulary.parse(text, str(path))
 
 
-def _identity(reader: LogReader) -> str:
+@contextmanager
+def _log(
+    files: tuple[str, ...],
+    brokers: str | None,
+    settings: Settings,
+    vocabulary: Vocabulary | None,
+    *,
+    sort: bool,
+    batch_size: int,
+) -> Iterator[LogReader | TopicLog]:
+    """The log that was asked for: files, or the topic."""
+    if brokers is None:
+        if not files:
+            raise click.UsageError("Missing argument 'FILE...', or option '--kafka BROKERS'.")
+        yield open_log(files, vocabulary=vocabulary, sort=sort, batch_size=batch_size)
+        return
+    if files:
+        raise UsageError(f"--kafka: expected no files beside it, got {files[0]}; give one or the other")
+    if sort:
+        raise UsageError("--kafka: expected no --sort beside it, since the order of a topic is part of the log")
+    if vocabulary is not None and vocabulary.sql is not None:
+        raise UsageError(f"{vocabulary.source}: sql: expected files, got --kafka; use [fields] and [kinds] for a topic")
+    with TopicLog.of(settings, batch_size=batch_size) as topic:
+        yield topic
+
+
+def _same_ends(topic: TopicLog, ledger: Ledger, settings: ResultSettings, files: Outputs) -> None:
+    """Let a run that is gone on with read to the ends at which it began; any other starts over, with those of now."""
+    found = ledger.open(settings.digest())
+    if found is not None and not found.position.complete and files.covers(found.position.outputs):
+        topic.resume(found.position.input)
+
+
+def _share(reader: LogReader | TopicLog) -> float:
+    """How much of the log is read, 0 to 1."""
+    if isinstance(reader, TopicLog):
+        return reader.passed / max(1, reader.total)
+    return reader.bytes_read / max(1, reader.total_bytes)
+
+
+def _place(reader: LogReader | TopicLog) -> str:
+    """What names the run: a topic that has grown since is still the same."""
+    return reader.place if isinstance(reader, TopicLog) else _identity(reader)
+
+
+def _identity(reader: LogReader | TopicLog) -> str:
     """What the log is: names and sizes; the records themselves are compared when a run goes on."""
+    if isinstance(reader, TopicLog):
+        return reader.identity
     return ", ".join(f"{Path(source.name).name}:{source.size}" for source in reader.sources)[:4000]
 
 
