@@ -11,12 +11,15 @@ import click
 
 from streams.settings import Settings, load_settings
 
-__all__ = ["gather", "prefix_option", "redis_option", "settings_options"]
+__all__ = ["gather", "kafka_option", "prefix_option", "redis_option", "settings_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
+kafka_option = click.option(
+    "--kafka", "brokers", metavar="HOST:PORT,...", help="Where Kafka is first asked. [setting: kafka.brokers]"
+)
 redis_option = click.option(
     "--redis", "redis_url", metavar="URL", help="Redis to use: a URL, or embedded. [setting: redis.url]"
 )
