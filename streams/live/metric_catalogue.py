@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["CATALOGUE", "FATES", "INPUT_STATES", "STAGES", "MetricSpec", "render_table"]
+from streams.redis.catalogue import INPUT_STATES
+
+__all__ = ["CATALOGUE", "FATES", "STAGES", "MetricSpec", "render_table"]
 
 STAGES = ("fetch_wait", "decode", "load", "engine", "dead_letters", "ledger")
 """Where the time of a batch goes."""
 
 FATES = ("applied", "duplicate", "late", "dead")
 """What becomes of a record; the order of `streams.ledger.Counts`."""
-
-INPUT_STATES = ("fresh", "stale", "unknown")
-"""What is said of a partition's input."""
 
 _BATCH_BUCKETS = (1.0, 10.0, 100.0, 500.0, 1_000.0, 2_000.0, 4_000.0, 8_000.0, 16_000.0, 50_000.0)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -118,8 +117,8 @@ CATALOGUE = (
         "henji_input_state",
         "gauge",
         ("partition", "state"),
-        "1 for what the input of a partition is now: fresh, stale or unknown. Stale: flags on the board are old; see "
-        "the lag, Kafka and Redis.",
+        f"1 for what the input of a partition is now: {', '.join(INPUT_STATES)}. Stale: flags on the board are old; "
+        "see the lag, Kafka and Redis.",
     ),
     MetricSpec(
         "henji_alerts_total",

@@ -23,7 +23,8 @@ from engine.alert import OPS
 from engine.decode import REASONS
 from engine.outcome import Outcome
 from streams.ledger import Counts
-from streams.live.metric_catalogue import CATALOGUE, FATES, INPUT_STATES, STAGES, MetricSpec
+from streams.live.metric_catalogue import CATALOGUE, FATES, STAGES, MetricSpec
+from streams.redis.catalogue import INPUT_STATES
 
 __all__ = ["CONTENT_TYPE", "MAX_FLAGS", "OTHER", "Metrics"]
 

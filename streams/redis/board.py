@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from engine.errors import CorruptState, StateIncompatible
-from streams.redis.catalogue import CONTRACT
+from streams.redis.catalogue import CONTRACT, INPUT_STALE_MS, INPUT_STATES
 from streams.redis.client import RedisClient, RedisPipeline, talking
 from streams.redis.keys import Keys, decode_id
 from streams.redis.views import (
@@ -155,6 +155,39 @@ class RiskBoard:
                 f"{self._keys.meta}: expected contract {CONTRACT}, got {view.contract}; use a client of that version"
             )
         return view
+
+    def input_state(self, lane: int, now_ms: int) -> str:
+        """Whether what was sent for the customers of a lane is on the board.
+
+        Parameters
+        ----------
+        lane
+            As `CustomerView.lane` says.
+        now_ms
+            Wall clock, ms.
+
+        Returns
+        -------
+        str
+            `fresh`, `stale` or `unknown`, as the lane's worker said; `stale` when it said so more than 30 s ago, and
+            `unknown` when it never did.
+        """
+        (said,) = self._at_once(("HMGET", self._keys.meta, f"input:{lane}", f"input_at:{lane}"))
+        if None in said:
+            return "unknown"
+        try:
+            word, said_at = said[0].decode(), int(said[1])
+        except ValueError as error:
+            raise CorruptState(
+                f"{self._keys.meta}: expected a state and a time of lane {lane}'s input, got {error}; "
+                "run `henji verify`"
+            ) from error
+        if word not in INPUT_STATES:
+            raise CorruptState(
+                f"{self._keys.meta}: expected {', '.join(INPUT_STATES)} in input:{lane}, got {word[:80]!r}; "
+                "run `henji verify`"
+            )
+        return "stale" if now_ms - said_at > INPUT_STALE_MS else word
 
     def _hash(self, key: str) -> dict[str, str]:
         (raw,) = self._at_once(("HGETALL", key))

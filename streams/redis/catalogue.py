@@ -13,6 +13,8 @@ __all__ = [
     "CONTRACT",
     "CUSTOMER_FIELDS",
     "INDEXES",
+    "INPUT_STALE_MS",
+    "INPUT_STATES",
     "LEDGER_KEYS",
     "TTL_S",
     "FieldSpec",
@@ -33,6 +35,12 @@ ALERTS_MAX = 100_000
 
 INDEXES = ("churn", "engagement_drop", "sensitive", "value_at_risk")
 """Names of the leaderboards."""
+
+INPUT_STATES = ("fresh", "stale", "unknown")
+"""What a worker may say of a lane's input."""
+
+INPUT_STALE_MS = 30_000
+"""What a worker said of a lane's input longer ago is stale: it says it anew every 10 s."""
 
 _WORKER = "worker, replay"
 _ANYONE = "agent desktops, dashboards, console"
@@ -260,6 +268,15 @@ BOARD_KEYS = (
             FieldSpec("last_write", "wall clock of the last transaction, ms", required=True),
             FieldSpec("watermark:<lane>", "the lane clock: event time up to which everything is applied, ms"),
             FieldSpec("lag:<lane>", "records not read yet"),
+            FieldSpec(
+                "input:<lane>",
+                "the lane's input as its worker said: `fresh`, `stale` (what was sent may not be on the board yet), "
+                "`unknown`. Said every 10 s; older than 30 s, it is `stale`; missing, `unknown`",
+            ),
+            FieldSpec("input_at:<lane>", "wall clock at which `input:<lane>` was said, ms"),
+            FieldSpec(
+                "last_event_at:<lane>", "when the newest applied record that is no tick was appended to the log, ms"
+            ),
             FieldSpec("since", "event time or offset from which on this board knows anything", 128),
             FieldSpec("start", "how the worker was told to begin: `earliest`, `latest`"),
         ),

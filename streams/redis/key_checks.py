@@ -9,7 +9,7 @@ from functools import cache
 
 import orjson
 
-from streams.redis.catalogue import FieldSpec, KeySpec
+from streams.redis.catalogue import INPUT_STATES, FieldSpec, KeySpec
 
 __all__ = ["Violation", "check_fields", "check_items", "check_ttl"]
 
@@ -144,6 +144,10 @@ def _is_bit(name: str, value: bytes) -> bool:
     return value in (b"0", b"1")
 
 
+def _is_input_state(name: str, value: bytes) -> bool:
+    return value.decode() in INPUT_STATES
+
+
 def _is_list(name: str, value: bytes) -> bool:
     return isinstance(orjson.loads(value), list)
 
@@ -190,6 +194,9 @@ _FORMS: dict[tuple[str, str], _Form] = {
     ("meta", "lanes"): _WHOLE,
     ("meta", "last_write"): _WHOLE,
     ("meta", "watermark:<lane>"): _WHOLE,
+    ("meta", "input:<lane>"): (f"one of {', '.join(INPUT_STATES)}", _is_input_state),
+    ("meta", "input_at:<lane>"): _WHOLE,
+    ("meta", "last_event_at:<lane>"): _WHOLE,
 }
 
 

@@ -153,6 +153,11 @@ class MetaView:
         Lane -> event time in ms up to which everything is applied; a lane without one never saw an event.
     lag
         Lane -> records not read yet, where the worker says so.
+    inputs, inputs_at
+        Lane -> `fresh`, `stale` or `unknown` as its worker said, and the wall clock at which it did, ms. Ask
+        `RiskBoard.input_state`, which knows how long that holds.
+    last_events_at
+        Lane -> when the newest applied record that is no tick was appended to the log, ms.
     last_write
         Wall clock of the last transaction, ms.
     since
@@ -167,6 +172,9 @@ class MetaView:
     lanes: int | None
     watermarks: dict[int, int]
     lag: dict[int, int]
+    inputs: dict[int, str]
+    inputs_at: dict[int, int]
+    last_events_at: dict[int, int]
     last_write: int | None
     since: str | None
     last_alert: str | None
@@ -292,6 +300,9 @@ def read_meta(key: str, fields: Mapping[str, str], last_alert: str | None) -> Me
         lanes=_number(key, fields, "lanes", int),
         watermarks=lanes("watermark"),
         lag=lanes("lag"),
+        inputs={int(name[6:]): text for name, text in fields.items() if name[:6] == "input:" and name[6:].isdecimal()},
+        inputs_at=lanes("input_at"),
+        last_events_at=lanes("last_event_at"),
         last_write=_number(key, fields, "last_write", int),
         since=fields.get("since"),
         last_alert=last_alert,

@@ -13,8 +13,9 @@ from engine.decode import REASONS
 from engine.outcome import Outcome
 from engine.rules import RuleSet
 from streams.ledger import Counts
-from streams.live.metric_catalogue import CATALOGUE, FATES, INPUT_STATES, STAGES, render_table
+from streams.live.metric_catalogue import CATALOGUE, FATES, STAGES, render_table
 from streams.live.metrics import MAX_FLAGS, OTHER, Metrics
+from streams.redis.catalogue import INPUT_STATES
 from tests.streams.redis.samples import alert, outcome
 
 PAGE = Path(__file__).parents[3] / "docs" / "live.md"
