@@ -16,9 +16,11 @@ _COMMANDS = {
     "demo": "Everything on one machine with nothing installed: simulate, replay, look.",
     "simulate": "Write a realistic event log with its ground truth.",
     "replay": "Replay event logs through the engine.",
+    "send": "Send event logs to Kafka.",
     "customer": "One customer: scores, reasons, flags, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
     "verify": "Prove that a board keeps its contract.",
+    "topics": "Make the topics of a deployment in Kafka, or check them.",
     "doctor": "Check this machine, the settings and Redis, and say what to do.",
 }
 

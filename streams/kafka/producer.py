@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnknownError, UnsupportedVersionError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, ProducerClosed, UnknownError, UnsupportedVersionError
 
-from engine.errors import RecoverableError
 from engine.murmur2 import lane_of, murmur2
 from streams.kafka.connection import Connection
+from streams.kafka.foreign_errors import mapped
 
-__all__ = ["MAX_REQUEST_BYTES", "make_producer", "partition_for", "partitioner", "start_producer"]
+__all__ = ["MAX_REQUEST_BYTES", "make_producer", "partition_for", "partitioner", "start_producer", "stop_producer"]
 
 log = logging.getLogger(__name__)
 
@@ -130,48 +130,67 @@ async def start_producer(connection: Connection, *, timeout_s: float = 30.0, **o
     Raises
     ------
     RecoverableError
-        If no broker answers in time, or none lets us in.
+        If no broker answers in time.
+    UsageError
+        If none lets us in.
     """
-    given = "enable_idempotence" in options
-    for idempotent in (bool(options.pop("enable_idempotence", True)), False):
-        producer = make_producer(connection, enable_idempotence=idempotent, **options)
+    if "enable_idempotence" not in options:
         try:
-            with _no_word_of_refusal(idempotent and not given):
-                await asyncio.wait_for(producer.start(), timeout_s)
-        except (UnknownError, UnsupportedVersionError, IncompatibleBrokerVersion) as error:
-            await producer.stop()
-            if given or not idempotent:
-                raise _away(connection, error) from error
+            with _no_word_of_refusal():
+                return await _start(make_producer(connection, **options), timeout_s)
+        except (UnknownError, UnsupportedVersionError, IncompatibleBrokerVersion):
             log.warning("kafka: the broker gives no producer ids; a record may be written twice when it is sent again")
         except (KafkaError, OSError, TimeoutError) as error:
-            await producer.stop()
-            raise _away(connection, error) from error
-        except BaseException:
-            await producer.stop()
-            raise
-        else:
-            return producer
-    raise AssertionError("unreachable")  # the second round returns or raises
+            with mapped(connection, "start a producer"):
+                raise error
+        options["enable_idempotence"] = False
+    with mapped(connection, "start a producer"):
+        return await _start(make_producer(connection, **options), timeout_s)
 
 
-def _away(connection: Connection, error: BaseException) -> RecoverableError:
-    got = str(error) or type(error).__name__
-    return RecoverableError(
-        f"kafka.brokers: expected an answer from {','.join(connection.brokers)}, got {got}; "
-        "start Kafka, or correct kafka.brokers and kafka.security"
-    )
+async def _start(producer: AIOKafkaProducer, timeout_s: float) -> AIOKafkaProducer:
+    try:
+        await asyncio.wait_for(producer.start(), timeout_s)
+    except BaseException:
+        await stop_producer(producer, timeout_s=1.0)
+        raise
+    return producer
+
+
+async def stop_producer(producer: AIOKafkaProducer, *, timeout_s: float = 10.0) -> None:
+    """Send what the producer holds and stop it; when Kafka is away, give that up after `timeout_s` seconds.
+
+    Its own `stop()` waits for ever: an idempotent producer never gives up a batch.
+    """
+    stopping = asyncio.ensure_future(producer.stop())
+    done, _ = await asyncio.wait([stopping], timeout=timeout_s)
+    if not done:
+        # In this order: aiokafka's sender breaks on a batch that fails while it is being sent.
+        await producer._sender.close()
+        _fail_the_rest(producer)
+    await stopping
+
+
+def _fail_the_rest(producer: AIOKafkaProducer) -> None:
+    accumulator = producer._message_accumulator
+    held = [*accumulator._pending_batches, *(batch for queue in accumulator._batches.values() for batch in queue)]
+    accumulator.fail_all(ProducerClosed())
+    for batch in held:
+        # Whoever still waits is told; asyncio would log the errors for which nobody does.
+        for future in (batch.future, batch._drain_waiter):
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 @contextmanager
-def _no_word_of_refusal(wanted: bool) -> Iterator[None]:
+def _no_word_of_refusal() -> Iterator[None]:
     """Keep aiokafka from logging an error for the question that only finds out what the broker can do."""
     theirs = logging.getLogger("aiokafka.producer.sender")
 
     def other(record: logging.LogRecord) -> bool:
         return "InitProducerIdRequest" not in str(record.msg)
 
-    if wanted:
-        theirs.addFilter(other)
+    theirs.addFilter(other)
     try:
         yield
     finally:
