@@ -19,7 +19,7 @@ from typing import Self
 from streams.child_process import bound_to_us, end, free_port
 from streams.kafka.embedded import answers_as
 
-__all__ = ["ApacheKafka", "Installation", "KafkaNotThere", "install"]
+__all__ = ["CLUSTER", "ApacheKafka", "Installation", "KafkaNotThere", "install"]
 
 POM = Path(__file__).with_name("pom.xml")
 BUILD = Path(__file__).resolve().parents[2] / "build" / "kafka"
@@ -31,7 +31,7 @@ _PORT_TRIES = 5
 # A broker that stops in order first moves its leaders and writes its indexes.
 _STOP_S = 30.0
 
-_CLUSTER = "aGVuamktdGVzdHMtMDAwMA"  # 16 bytes in base64, as Kafka wants it
+CLUSTER = "aGVuamktdGVzdHMtMDAwMA"  # 16 bytes in base64, as Kafka wants it
 _NODE = 1
 
 # Seconds to start matter here more than records per second: one garbage collector without threads, one compiler.
@@ -125,7 +125,7 @@ def _prepare(installation: Installation) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         settings = Path(scratch) / "server.properties"
         settings.write_text(_properties(_settings((1, 2), installation.formatted)))
-        format_storage = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(settings)]
+        format_storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(settings)]
         subprocess.run(
             installation.command(*format_storage),
             stdin=subprocess.DEVNULL,
@@ -290,7 +290,7 @@ class ApacheKafka:
     def _answers(self, process: subprocess.Popen[bytes], port: int) -> bool:
         deadline = time.monotonic() + self._timeout_s
         while time.monotonic() < deadline:
-            if answers_as(port, _CLUSTER):
+            if answers_as(port, CLUSTER):
                 return True
             try:
                 process.wait(_POLL_S)
