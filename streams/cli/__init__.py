@@ -20,6 +20,7 @@ _COMMANDS = {
     "customer": "One customer: scores, reasons, flags, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
     "verify": "Prove that a board keeps its contract.",
+    "dlq": "Dead letters and late events: list, show, replay.",
     "topics": "Make the topics of a deployment in Kafka, or check them.",
     "doctor": "Check this machine, the settings and Redis, and say what to do.",
 }

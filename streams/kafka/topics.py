@@ -18,7 +18,7 @@ from streams.kafka.foreign_errors import mapped
 from streams.kafka.layout import Layout, Topic
 from streams.kafka.topic_checks import Described, Finding, count, judge
 
-__all__ = ["check", "create", "describe"]
+__all__ = ["check", "create", "describe", "partition_count"]
 
 _TOPIC_EXISTS = 36
 _POLL_S = 0.05
@@ -82,6 +82,21 @@ async def describe(connection: Connection, layout: Layout, *, timeout_ms: int = 
     with mapped(connection, "describe topics"):
         async with _admin(connection, timeout_ms) as admin:
             return await _described(admin, layout)
+
+
+async def partition_count(connection: Connection, topic: str, *, timeout_ms: int = 15_000) -> int:
+    """Number of partitions of a topic; 0 if there is none that we may see. No topic comes into being.
+
+    Raises
+    ------
+    HenjiError
+        If Kafka does not answer or refuses.
+    """
+    with mapped(connection, "describe topics"):
+        async with _admin(connection, timeout_ms) as admin:
+            return next(
+                (len(each["partitions"]) for each in await admin.describe_topics() if each["topic"] == topic), 0
+            )
 
 
 @asynccontextmanager
