@@ -69,6 +69,8 @@ SETTINGS = {
         Setting("redis.sentinels", "", "HOST:PORT,HOST:PORT,...",
                 "Sentinels that know the primary; redis.url then gives scheme and database only", optional_text),
         Setting("redis.service", "mymaster", "a name", "of the primary, to its Sentinels", text),
+        Setting("redis.sentinel.user", "", "a user of the Sentinels' ACL", "who we are to Sentinels", optional_text),
+        Setting("redis.sentinel.password_file", "", "a file", "holds the password to the Sentinels", optional_text),
         Setting("redis.prefix", "risk:", "a prefix such as risk:", "begins every key of the live board", text),
         Setting("kafka.brokers", "localhost:9092", "HOST:PORT,HOST:PORT,...", "where Kafka is first asked", text),
         Setting("kafka.topic", "events", "a topic", "the events, keyed by customer", text),

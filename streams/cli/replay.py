@@ -21,10 +21,11 @@ from engine.vocabulary import Vocabulary
 from streams.cli.options import gather, redis_option, settings_options
 from streams.cli.progress import progress
 from streams.cli.report import print_summary
-from streams.cli.stores import replay_ledger
+from streams.cli.stores import redis_of, replay_ledger
 from streams.ledger import Ledger
 from streams.reader.log import LogReader, open_log
 from streams.reader.topic import TopicLog
+from streams.redis.access import RedisAccess
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
@@ -114,7 +115,7 @@ def command(
             reader,
             result,
             rules,
-            url=settings["redis.url"],
+            url=redis_of(settings),
             vocabulary=vocabulary,
             name=options["name"],
             outputs=growing,
@@ -138,7 +139,7 @@ def run_replay(
     settings: ResultSettings,
     rules: RuleSet,
     *,
-    url: str,
+    url: RedisAccess | str,
     vocabulary: Vocabulary | None = None,
     name: str | None = None,
     outputs: dict[str, Path] | None = None,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.board import ALL_PARTS, board_rows
-from engine.errors import UsageError
+from engine.errors import ConfigurationError, UsageError
 from engine.lane import Lane
 from engine.murmur2 import lane_of
 from engine.outcome import BoardRows
@@ -15,27 +15,46 @@ from engine.rules import RuleSet
 from engine.settings import ENGINE_VERSION, ResultSettings
 from streams.ledger import Binding, Ledger
 from streams.memory_ledger import MemoryLedger
+from streams.redis.access import RedisAccess
 from streams.redis.board_writer import BoardMeta
 from streams.redis.client import RedisClient, connect
 from streams.redis.embedded import EmbeddedRedis
 from streams.redis.keys import BOARD_PREFIX, Keys
 from streams.redis.ledger import RedisLedger
+from streams.settings import Settings
 
-__all__ = ["boards", "one_board", "open_redis", "replay_ledger"]
+__all__ = ["boards", "one_board", "open_redis", "redis_of", "replay_ledger"]
+
+
+def redis_of(settings: Settings) -> RedisAccess | str:
+    """Where the settings say that Redis is: how to reach it, or the word `embedded` or `none`.
+
+    Raises
+    ------
+    UsageError
+        If the settings of Redis do not go together.
+    """
+    url: str = settings["redis.url"]
+    if url == "none" and settings["redis.sentinels"] and settings.origins["redis.url"] == "default":
+        raise ConfigurationError(
+            f"redis.sentinels ({settings.origins['redis.sentinels']}): expected redis.url with it, such as redis:///0 "
+            "or rediss:///0, got none; give it"
+        )
+    return url if url in ("embedded", "none") else RedisAccess.of(settings)
 
 
 @contextmanager
-def open_redis(url: str, directory: Path | None = None) -> Iterator[RedisClient]:
-    """A client of the Redis at a URL, or of an embedded one that lives as long as the context.
+def open_redis(where: RedisAccess | str, directory: Path | None = None) -> Iterator[RedisClient]:
+    """A client of a Redis, or of an embedded one that lives as long as the context.
 
     Parameters
     ----------
-    url
-        `redis://`, `rediss://` or `unix://`, or `embedded`.
+    where
+        What `redis_of` gives: how to reach it, or `embedded`; also a URL.
     directory
         Where an embedded Redis keeps its data; a temporary place when `None`.
     """
-    if url == "embedded":
+    if where == "embedded":
         with EmbeddedRedis(directory) as server:
             client = server.client()
             try:
@@ -43,7 +62,7 @@ def open_redis(url: str, directory: Path | None = None) -> Iterator[RedisClient]
             finally:
                 client.close()
         return
-    client = connect(url)
+    client = connect(where)
     try:
         yield client
     finally:
@@ -52,11 +71,11 @@ def open_redis(url: str, directory: Path | None = None) -> Iterator[RedisClient]
 
 @contextmanager
 def replay_ledger(
-    url: str, run: str, settings: ResultSettings, rules: RuleSet, directory: Path | None
+    where: RedisAccess | str, run: str, settings: ResultSettings, rules: RuleSet, directory: Path | None
 ) -> Iterator[tuple[Ledger, str]]:
-    """The ledger of a replay and the prefix of its keys (empty in memory)."""
+    """The ledger of a replay and the prefix of its keys (empty in memory); `where` as `open_redis`, or `none`."""
     binding = Binding.of("replay", 0, lanes=settings.lanes)
-    if url == "none":
+    if where == "none":
         yield MemoryLedger(binding), ""
         return
     keys = Keys.replay(run)
@@ -69,7 +88,7 @@ def replay_ledger(
         memory = lane.decode(record)
         return board_rows(memory, ALL_PARTS, number, None, (rules.version, lane.models.version))
 
-    with open_redis(url, directory) as client:
+    with open_redis(where, directory) as client:
         meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes)
         yield RedisLedger(client, binding, meta, keys=keys, board_of=board_of), keys.prefix
 

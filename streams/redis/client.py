@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, cast
-from urllib.parse import urlsplit
 
-import redis
 from redis import exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from engine.errors import HenjiError, LedgerConflict, StateIncompatible, StoreUnavailable, UsageError
+from streams.redis.access import RedisAccess
+from streams.redis.connections import sentinel_client, server_client
 
 __all__ = ["Argument", "Command", "RedisClient", "RedisPipeline", "connect", "henji_error", "talking"]
 
@@ -79,15 +78,16 @@ class RedisClient(Protocol):
         """Close the connections."""
 
 
-def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> RedisClient:
-    """Make a client for a URL; it connects on first use.
+def connect(where: str | RedisAccess, *, timeout_s: float = TIMEOUT_S) -> RedisClient:
+    """Make a client; it connects on first use.
 
     redis-py's own retries are off: how often and how long to wait is decided in one place, `retrying`.
 
     Parameters
     ----------
-    url
-        `redis://HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`.
+    where
+        How Redis is reached; a URL (`redis://HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`) says it all
+        where there are neither users nor Sentinels.
     timeout_s
         For connecting and for each answer, seconds.
 
@@ -102,24 +102,9 @@ def connect(url: str, *, timeout_s: float = TIMEOUT_S) -> RedisClient:
     Traceback (most recent call last):
     engine.errors.UsageError: redis URL: expected redis://, rediss:// or unix://, got 'http://'; ...
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in ("redis", "rediss", "unix"):
-        raise UsageError(
-            f"redis URL: expected redis://, rediss:// or unix://, got {scheme + '://' if scheme else 'no scheme'!r}; "
-            "write for example redis://127.0.0.1:6379/0"
-        )
-    options: dict[str, Any] = {
-        "decode_responses": False,
-        "protocol": 2,  # one shape of answers whatever redis-py's default
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": timeout_s,
-    }
-    if scheme != "unix":
-        options |= {"socket_connect_timeout": timeout_s, "socket_keepalive": True, "health_check_interval": 30}
-    try:
-        return cast(RedisClient, redis.Redis.from_url(url, **options))
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"redis URL: expected redis://HOST:PORT/DB, got one that says {error}; correct it") from error
+    access = RedisAccess.parse(where) if isinstance(where, str) else where
+    make = server_client if access.sentinels is None else sentinel_client
+    return cast(RedisClient, make(access, timeout_s))
 
 
 def henji_error(error: exceptions.RedisError | OSError, what: str) -> HenjiError:
@@ -140,6 +125,11 @@ def henji_error(error: exceptions.RedisError | OSError, what: str) -> HenjiError
     # Within a pipeline redis-py puts the command before the message: customers' data, of no use to the reader.
     message = str(error).rpartition(" of pipeline caused error: ")[2]
     got = f"{type(error).__name__}: {message}"
+    if (untrusted := _certificate_error(error)) is not None:
+        return UsageError(
+            f"{what}: expected a Redis with a certificate that redis.ca has signed for its name, got "
+            f"{untrusted.verify_message}; correct redis.ca, the host in redis.url or the certificate"
+        )
     match error:
         case (
             exceptions.AuthenticationError()
@@ -168,6 +158,16 @@ def henji_error(error: exceptions.RedisError | OSError, what: str) -> HenjiError
             return StateIncompatible(f"{what}: expected Redis to obey, got {got}; see `henji verify`")
         case _:
             return StateIncompatible(f"{what}: expected an answer of Redis, got {got}; check the versions of both ends")
+
+
+def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """The refusal of a certificate behind an error of redis-py, which takes it for a connection that failed."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 # Named, not imported: the oldest redis-py we take does not have them all, and their messages lack the code.

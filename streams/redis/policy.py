@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from redis.exceptions import NoPermissionError
+
+from engine.errors import UsageError
 from streams.redis.client import RedisClient, talking
 
 __all__ = ["Finding", "check_policy", "judge"]
@@ -36,12 +39,12 @@ class Finding:
 def check_policy(client: RedisClient) -> list[Finding]:
     """What is wrong with this Redis; nothing is an empty list.
 
-    Reads INFO only: managed services refuse CONFIG.
+    Reads INFO only: managed services refuse CONFIG. A user whose ACL refuses INFO as well learns that nothing is known.
 
     Raises
     ------
     StoreUnavailable, UsageError
-        If Redis does not answer, or does not let us ask.
+        If Redis does not answer, or does not let us in.
 
     Examples
     --------
@@ -53,9 +56,21 @@ def check_policy(client: RedisClient) -> list[Finding]:
     []
     """
     facts: dict[str, Any] = {}
-    with talking("check the policy of Redis"):
-        for section in ("server", "memory", "persistence", "replication", "cluster"):
-            facts |= client.info(section)
+    try:
+        with talking("check the policy of Redis"):
+            for section in ("server", "memory", "persistence", "replication", "cluster"):
+                facts |= client.info(section)
+    except UsageError as error:
+        if not isinstance(error.__cause__, NoPermissionError):
+            raise
+        return [
+            Finding(
+                "warning",
+                "info_refused",
+                "INFO: expected a user whose ACL allows it, got a refusal: nothing is known of version, appendonly, "
+                "maxmemory-policy and role; add +info to that user, or have whoever runs Redis check them",
+            )
+        ]
     return judge(facts)
 
 

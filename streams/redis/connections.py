@@ -1,0 +1,148 @@
+"""Clients of redis-py as the ledger needs them: no retries of its own, TLS by one context, no stay at a replica."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool, UnixDomainSocketConnection
+from redis.credentials import UsernamePasswordCredentialProvider
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+
+from streams.redis.access import RedisAccess
+
+__all__ = ["sentinel_client", "server_client"]
+
+_HEALTH_CHECK_S = 30
+
+
+def server_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
+    """A client of the server at host and port, or at a unix socket; it connects on first use.
+
+    Parameters
+    ----------
+    access
+        Its Sentinels are not looked at.
+    timeout_s
+        For connecting and for each answer, seconds.
+    """
+    options = _options(access.user, access.password, timeout_s) | {"db": access.db}
+    if access.path:
+        return redis.Redis.from_pool(
+            ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
+        )
+    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
+    if access.tls is not None:
+        return redis.Redis.from_pool(ConnectionPool(connection_class=_TlsConnection, tls=access.tls, **options))
+    return redis.Redis.from_pool(ConnectionPool(connection_class=_PlainConnection, **options))
+
+
+def sentinel_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
+    """A client of the primary that the Sentinels name; each connection asks them anew.
+
+    Parameters
+    ----------
+    access
+        With Sentinels; host and port are not looked at.
+    timeout_s
+        For connecting and for each answer, of Redis and of each Sentinel, seconds.
+    """
+    known = access.sentinels
+    assert known is not None, "without Sentinels: server_client"
+    manager = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py annotates no more
+    manager.sentinels = [
+        server_client(RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls), timeout_s)
+        for host, port in known.addresses
+    ]
+    options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
+    if access.tls is not None:
+        options |= {"connection_class": _TlsSentinelConnection, "tls": access.tls}
+    else:
+        options |= {"connection_class": SentinelManagedConnection}
+    pool = SentinelConnectionPool(known.service, manager, **options)  # type: ignore[no-untyped-call]
+    return _SentinelClient.from_pool(pool)
+
+
+def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "protocol": 2,  # one shape of answers whatever redis-py's default
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout_s,
+        # CLIENT SETINFO is nothing that an ACL should have to allow, and unknown to Redis before 7.2.
+        **_SAY_NOTHING,
+    }
+    if password:
+        # As arguments they would be told by the `repr` of the pool in older redis-py.
+        options["credential_provider"] = UsernamePasswordCredentialProvider(user or None, password)
+    return options
+
+
+def _tcp(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": _HEALTH_CHECK_S,
+    }
+
+
+# The oldest redis-py that we take knows the former arguments only, the newest warns of them.
+_SAY_NOTHING: dict[str, None] = (
+    {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
+)
+
+
+class _PlainConnection(Connection):
+    """A connection that ends when the server turns out to have become a replica.
+
+    A name, proxy or service address then leads the next one to the new primary. redis-py does this for Sentinels only.
+    """
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)
+        except exceptions.ReadOnlyError as error:
+            self.disconnect()  # type: ignore[no-untyped-call]
+            raise exceptions.ConnectionError(f"expected a primary, got a replica: {error}") from error
+
+
+class _OverTls:
+    """A connection through TLS with a context of ours; redis-py's own class adds our CA to those of the system."""
+
+    host: str
+
+    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
+        self._tls = tls
+        super().__init__(**options)
+
+    def _connect(self) -> socket.socket:
+        plain: socket.socket = super()._connect()  # type: ignore[misc]  # of the connection that it is mixed into
+        try:
+            return self._tls.wrap_socket(plain, server_hostname=self.host)
+        except BaseException:
+            plain.close()
+            raise
+
+
+class _TlsConnection(_OverTls, _PlainConnection):
+    """To a server through TLS."""
+
+
+class _TlsSentinelConnection(_OverTls, SentinelManagedConnection):
+    """To the primary that Sentinels name, through TLS."""
+
+
+class _SentinelClient(redis.Redis):
+    """Closes the connections to the Sentinels too."""
+
+    def close(self) -> None:
+        super().close()
+        pool = self.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            for each in pool.sentinel_manager.sentinels:
+                each.close()
