@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from streams.kafka.embedded import answers_as
 
 __all__ = ["CLUSTER", "ApacheKafka", "Installation", "KafkaNotThere", "install"]
 
+JAVA = 17
 POM = Path(__file__).with_name("pom.xml")
 BUILD = Path(__file__).resolve().parents[2] / "build" / "kafka"
 
@@ -90,7 +92,12 @@ def install(build: Path = BUILD) -> Installation:
     java, mvn = shutil.which("java"), shutil.which("mvn")
     if java is None or mvn is None:
         lacking = " and ".join(name for name, path in (("java", java), ("mvn", mvn)) if path is None)
-        raise KafkaNotThere(f"Apache Kafka needs a JDK 17 and Maven; not on PATH: {lacking}", tried=False)
+        raise KafkaNotThere(f"Apache Kafka needs a JDK {JAVA} and Maven; not on PATH: {lacking}", tried=False)
+    version = subprocess.run([java, "-version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    major = re.search(r'version "(\d+)', version.stderr)
+    if major is None or int(major[1]) < JAVA:
+        said = version.stderr.partition("\n")[0] or "nothing"
+        raise KafkaNotThere(f"Apache Kafka needs Java {JAVA}; `java -version` says {said}", tried=False)
     folder = build / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
     installation = Installation(Path(java), folder / "jars", folder / "formatted", folder / "classes.jsa")
     build.mkdir(parents=True, exist_ok=True)
