@@ -167,7 +167,15 @@ def run_replay(
             ledger.reset()
         if isinstance(reader, TopicLog):
             _same_ends(reader, ledger, settings, files)
-        run = Replay(settings, rules, ledger, files, vocabulary=vocabulary, reload_each=reload_each)
+        run = Replay(
+            settings,
+            rules,
+            ledger,
+            files,
+            vocabulary=vocabulary,
+            partitions=reader.n_partitions if isinstance(reader, TopicLog) else 1,
+            reload_each=reload_each,
+        )
         pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:
             run.run(reader, _identity(reader), lambda n: update(_share(reader), n), pace)

@@ -1,0 +1,269 @@
+"""The lanes of one ledger: records in, outcomes out, the same for replay and live."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.decode import Limits, decode
+from engine.errors import HenjiError, InvalidEvent, StateIncompatible
+from engine.event import Event
+from engine.lane import Lane
+from engine.murmur2 import lane_of
+from engine.outcome import Outcome
+from engine.rules import RuleSet
+from engine.settings import CACHE_CUSTOMERS, ResultSettings
+from engine.vocabulary import Vocabulary
+from streams.ledger import Counts, Ledger
+from streams.reader.record import Record
+
+__all__ = ["MAX_FAILED", "Applied", "DeadRecord", "LaneGroup"]
+
+MAX_FAILED = 100
+"""Most events of one batch that may go to the dead letters because the engine failed on them."""
+
+log = logging.getLogger("henji.lanes")
+
+_ALL = 1 << 62
+
+
+class DeadRecord(NamedTuple):
+    """A record that was not applied because it is no event of the contract.
+
+    Parameters
+    ----------
+    place
+        Where in the batch it stands.
+    reason
+        Code of `engine.decode.REASONS`, or `lane`.
+    field, message
+        What is wrong.
+    """
+
+    place: int
+    reason: str
+    field: str
+    message: str
+
+
+@dataclass(slots=True)
+class Applied:
+    """What became of a batch.
+
+    Parameters
+    ----------
+    outcomes
+        One per lane that had a record or a timer, for `Ledger.commit`.
+    dead
+        In the order of the batch.
+    late
+        Places in the batch of the late records, in order.
+    counts
+        Of everything since the ledger began, this batch included.
+    newest
+        Lane -> (time of its newest record that was no tick, clock of the lane then), both ms; only where the record
+        has a time.
+    """
+
+    outcomes: list[Outcome]
+    dead: list[DeadRecord]
+    late: list[int]
+    counts: Counts
+    newest: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+class LaneGroup:
+    """The lanes of a ledger, kept in step with it.
+
+    Wrong when two groups share a ledger: the lanes in memory are those of its one owner.
+
+    Parameters
+    ----------
+    settings, rules
+        What the answers depend on.
+    ledger
+        Where the lanes are loaded from.
+    partitions
+        Partitions of the topic: a record of a partition that does not carry its customer's lane is `misrouted`.
+    vocabulary
+        Translates an organisation's own words.
+    limits
+        Bounds on a record.
+    cache
+        Most customers that a lane keeps decoded; 0 keeps none.
+    spent
+        Called with the name of a stage (`decode`, `load`, `engine`) when it ends.
+    """
+
+    def __init__(
+        self,
+        settings: ResultSettings,
+        rules: RuleSet,
+        ledger: Ledger,
+        *,
+        partitions: int = 1,
+        vocabulary: Vocabulary | None = None,
+        limits: Limits | None = None,
+        cache: int = CACHE_CUSTOMERS,
+        spent: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings
+        self.rules = rules
+        self.lanes: dict[int, Lane] = {}
+        self._ledger = ledger
+        self._partitions = partitions
+        self._vocabulary = vocabulary
+        self._limits = limits or Limits()
+        self._cache = cache
+        self._spent = spent
+
+    def load(self, *, keep_all: bool = False) -> None:
+        """Take all lanes from the ledger anew."""
+        self.lanes = {}
+        for number in self._ledger.binding.own:
+            record, models, timers = self._ledger.lane_state(number)
+            cache = _ALL if keep_all else self._cache
+            self.lanes[number] = Lane(
+                number, self.settings, self.rules, record=record, models=models, timers=timers, cache=cache
+            )
+
+    def apply(self, records: Sequence[Record], counts: Counts) -> Applied:
+        """Apply a batch.
+
+        Parameters
+        ----------
+        records
+            In log order.
+        counts
+            Of everything before this batch.
+
+        Raises
+        ------
+        StoreUnavailable
+            If memories could not be loaded; nothing has changed, the same call may be made again.
+        StateIncompatible
+            If a memory is damaged, or the engine fails on too many events.
+        """
+        by_lane, dead = self._decode(records)
+        self._spent("decode")
+        self._admit(by_lane)
+        clocks = {number: self.lanes[number].clock for number in by_lane}
+        try:
+            outcomes = self._apply(by_lane)
+        except HenjiError:
+            raise
+        except Exception:
+            # A bug in the engine on some event must not stop the stream, nor lose it.
+            outcomes, failed = self._apply_around(by_lane)
+            dead += failed
+        for outcome in outcomes:
+            got = f"one of {self.settings.lanes} lanes that this deployment has"
+            dead += [DeadRecord(index, reason, "lane", f"lane: expected {got}") for index, reason in outcome.dead]
+        late = sorted(index for outcome in outcomes for index in outcome.late)
+        n_duplicate = sum(lane.record.duplicate for lane in self.lanes.values())
+        n_late = sum(lane.record.late for lane in self.lanes.values())
+        read, n_dead = counts.read + len(records), counts.dead + len(dead)
+        after = Counts(read, read - n_duplicate - n_late - n_dead, n_duplicate, n_late, n_dead)
+        return Applied(outcomes, sorted(dead), late, after, _newest(records, by_lane, clocks))
+
+    # -- one batch ---------------------------------------------------------------------------------------------
+
+    def _decode(self, records: Sequence[Record]) -> tuple[dict[int, list[tuple[int, Event]]], list[DeadRecord]]:
+        lanes, partitions = self.settings.lanes, self._partitions
+        limits, vocabulary = self._limits, self._vocabulary
+        by_lane: dict[int, list[tuple[int, Event]]] = {}
+        dead: list[DeadRecord] = []
+        for index, record in enumerate(records):
+            try:
+                event = decode(
+                    record.raw, limits=limits, vocabulary=vocabulary, record_ts=record.record_ts, key=record.key
+                )
+                if event.customer_id is not None:
+                    number = lane_of(event.customer_id, lanes)
+                else:
+                    # A control record of another layout is refused by the lane that would have its number.
+                    number = (event.lane or 0) % lanes
+                if record.partition is not None and number % partitions != record.partition:
+                    raise InvalidEvent(
+                        "misrouted",
+                        "",
+                        f"a record of lane {number} in partition {number % partitions} of {partitions} "
+                        "(murmur2 of its key, as Kafka's Java client places it)",
+                        f"partition {record.partition}",
+                    )
+            except InvalidEvent as error:
+                dead.append(DeadRecord(index, error.reason, error.field, str(error)))
+            else:
+                by_lane.setdefault(number, []).append((index, event))
+        return dict(sorted(by_lane.items())), dead
+
+    def _admit(self, by_lane: Mapping[int, Sequence[tuple[int, Event]]]) -> None:
+        # All loads before the first change, so that a store that is away leaves every lane as it was.
+        wanted = [(self.lanes[number], self.lanes[number].wanted(batch)) for number, batch in by_lane.items()]
+        loaded = [(lane, self._ledger.load(lane.number, ids)) for lane, ids in wanted if ids]
+        for lane, records in loaded:
+            lane.admit(records)
+        self._spent("load")
+
+    def _apply(self, by_lane: Mapping[int, Sequence[tuple[int, Event]]]) -> list[Outcome]:
+        outcomes = [self.lanes[number].apply(batch) for number, batch in by_lane.items()]
+        self._spent("engine")
+        return outcomes
+
+    # -- when the engine fails ---------------------------------------------------------------------------------
+
+    def _apply_around(
+        self, by_lane: Mapping[int, Sequence[tuple[int, Event]]]
+    ) -> tuple[list[Outcome], list[DeadRecord]]:
+        """Find the events that the engine fails on, from the state in the ledger, and apply the others."""
+        failed: dict[int, DeadRecord] = {}
+        while True:
+            good = {n: kept for n, batch in by_lane.items() if (kept := [e for e in batch if e[0] not in failed])}
+            culprit = self._first_failure(good)
+            if culprit is None:
+                self.load()
+                self._admit(good)
+                return self._apply(good), list(failed.values())
+            index, error = culprit
+            got = f"{type(error).__name__}: {error}"
+            # The place and the traceback, never the payload.
+            log.error(
+                "the engine failed on record %d of this batch; it goes to the dead letters", index, exc_info=error
+            )
+            failed[index] = DeadRecord(index, "engine", "", f"expected an event that the engine can apply, got {got}")
+            if len(failed) > MAX_FAILED:
+                raise StateIncompatible(
+                    f"engine: expected at most {MAX_FAILED} events of a batch to fail, got more, the last with {got}; "
+                    "this is a bug that dead letters cannot contain: report it, and go on with the version before"
+                ) from error
+
+    def _first_failure(self, by_lane: Mapping[int, Sequence[tuple[int, Event]]]) -> tuple[int, Exception] | None:
+        # Nothing is committed here, so no memory may go back to the ledger for room.
+        self.load(keep_all=True)
+        events = sorted((index, event, number) for number, batch in by_lane.items() for index, event in batch)
+        for index, event, number in events:
+            try:
+                one = {number: [(index, event)]}
+                self._admit(one)
+                self._apply(one)
+            except HenjiError:
+                raise
+            except Exception as error:
+                return index, error
+        return None
+
+
+def _newest(
+    records: Sequence[Record], by_lane: Mapping[int, Sequence[tuple[int, Event]]], clocks: Mapping[int, int]
+) -> dict[int, tuple[int, int]]:
+    newest: dict[int, tuple[int, int]] = {}
+    for number, batch in by_lane.items():
+        clock = clocks[number]
+        for index, event in batch:
+            clock = max(clock, event.ts)
+            record_ts = records[index].record_ts
+            if record_ts is not None and record_ts >= 0 and event.kind != "tick":
+                newest[number] = (record_ts, clock)
+    return newest
