@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from engine.errors import ConfigurationError
 from engine.outcome import Outcome
 
-__all__ = ["Binding", "Counts", "LaneState", "Ledger", "PartitionRecord", "Position"]
+__all__ = ["NOTHING_OUT", "Binding", "Counts", "LaneState", "Ledger", "Outbox", "PartitionRecord", "Position"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,9 @@ class Position:
         The input was read to its end and the run is finished.
     input
         Identity of the input (topic id, or name, size and hash of the files).
+    append_delays
+        Lane -> by how many ms the lane clock was behind when its newest record (ticks apart) was appended to the log;
+        large while old events are filled in. Nothing is known of lanes that are absent.
 
     Raises
     ------
@@ -129,6 +132,7 @@ class Position:
     outputs: Mapping[str, int] = field(default_factory=dict)
     complete: bool = False
     input: str = ""
+    append_delays: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.next_offset < 0:
@@ -154,6 +158,28 @@ class PartitionRecord:
     position: Position
     batches: int
     written_at: int
+
+
+class Outbox(NamedTuple):
+    """What a transaction changes in the outbox: records that are to be produced once the batch is durable.
+
+    Whoever owns the partition produces what waits, in order, and takes it out with the next transaction; so a record
+    may be produced twice, and carries an id by which readers tell.
+
+    Parameters
+    ----------
+    shipped
+        How many of the oldest have been produced and leave.
+    entries
+        What is put in, encoded.
+    """
+
+    shipped: int = 0
+    entries: Sequence[bytes] = ()
+
+
+NOTHING_OUT = Outbox()
+"""A transaction that leaves the outbox as it is."""
 
 
 class LaneState(NamedTuple):
@@ -206,7 +232,10 @@ class Ledger(Protocol):
     def lane_state(self, lane: int) -> LaneState:
         """Read everything of a lane that is not a customer's memory."""
 
-    def commit(self, outcomes: Sequence[Outcome], position: Position) -> None:
+    def outbox(self) -> list[bytes]:
+        """What waits to be produced, oldest first."""
+
+    def commit(self, outcomes: Sequence[Outcome], position: Position, outbox: Outbox = NOTHING_OUT) -> None:
         """Write a batch: all of it, or nothing.
 
         Raises

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from engine.errors import LedgerConflict, StateIncompatible
 from engine.outcome import Outcome
-from streams.ledger import Binding, LaneState, PartitionRecord, Position
+from streams.ledger import NOTHING_OUT, Binding, LaneState, Outbox, PartitionRecord, Position
 
 __all__ = ["MemoryLedger", "MemoryStore"]
 
@@ -27,6 +27,7 @@ class _Partition:
     owner: str = ""
     lanes: int = 0
     record: PartitionRecord | None = None
+    outbox: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -123,7 +124,11 @@ class MemoryLedger:
         state = self._lane(lane)
         return LaneState(state.record, dict(state.models), sorted((due, who) for who, due in state.timers.items()))
 
-    def commit(self, outcomes: Sequence[Outcome], position: Position) -> None:
+    def outbox(self) -> list[bytes]:
+        """What waits to be produced."""
+        return list(self._partition().outbox)
+
+    def commit(self, outcomes: Sequence[Outcome], position: Position, outbox: Outbox = NOTHING_OUT) -> None:
         """Write a batch, see `streams.ledger.Ledger.commit`."""
         partition = self._guarded(outcomes, position)
         for outcome in outcomes:
@@ -141,7 +146,13 @@ class MemoryLedger:
                     lane.timers[change.customer_id] = change.due
         self._batches += 1
         partition.lanes = self._binding.lanes
-        stored = replace(position, owner=self._token or "", outputs=dict(position.outputs))
+        stored = replace(
+            position,
+            owner=self._token or "",
+            outputs=dict(position.outputs),
+            append_delays=dict(position.append_delays),
+        )
+        partition.outbox = [*partition.outbox[outbox.shipped :], *outbox.entries]
         partition.record = PartitionRecord(stored, self._batches, self._now_ms())
 
     def customers(self, lane: int) -> Iterator[tuple[str, bytes]]:

@@ -342,9 +342,22 @@ LEDGER_KEYS = (
             FieldSpec("outputs", "JSON: output file -> its length in bytes", 4096),
             FieldSpec("complete", "`1` when the input was read to its end, else `0`"),
             FieldSpec("input", "identity of the input", 4096),
+            FieldSpec(
+                "append_delays",
+                "JSON: lane -> how far its clock was behind when its newest record was appended, ms",
+                65536,
+            ),
             FieldSpec("written_at", "wall clock of the last transaction, ms"),
             FieldSpec("broken", "the ledger key that could not be written: the partition stays stopped", 4096),
         ),
+        reader=_NOBODY,
+    ),
+    KeySpec(
+        "outbox",
+        "henji:{0}:outbox:<topic>:<n>",
+        "list",
+        "Records that are to be produced to Kafka, such as copies of alerts.",
+        (FieldSpec("entry", "MessagePack: topic, partition, key, value, headers", 65536),),
         reader=_NOBODY,
     ),
 )

@@ -160,6 +160,10 @@ class Keys:
         """Ledger: snapshots of the models."""
         return f"{self.ledger_prefix}henji:{{{lane}}}:models"
 
+    def outbox(self, topic: str, partition: int) -> str:
+        """Ledger: records that are to be produced."""
+        return f"{self.ledger_prefix}henji:{{0}}:outbox:{encode_id(topic)}:{partition}"
+
     def partition(self, topic: str, partition: int) -> str:
         """Ledger: the partition record, the guard of every transaction."""
         return f"{self.ledger_prefix}henji:{{0}}:partition:{encode_id(topic)}:{partition}"

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from engine.errors import HenjiError, LedgerConflict, StateIncompatible
 from engine.outcome import BoardRows, Outcome
-from streams.ledger import Binding, LaneState, PartitionRecord, Position
+from streams.ledger import NOTHING_OUT, Binding, LaneState, Outbox, PartitionRecord, Position
 from streams.redis.board_writer import BoardMeta, BoardWriter
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.keys import Keys
@@ -102,6 +102,7 @@ class RedisLedger:
         self._writer = BoardWriter(self._keys, meta)
         self._repairs = BoardRepairs(self._keys)
         self._key = self._keys.partition(binding.topic, binding.partition)
+        self._outbox_key = self._keys.outbox(binding.topic, binding.partition)
         self._retrying = Retrying(self._key, backoff, sleep=sleep)
         self._token: str | None = None
         # What the next transaction must find; None until claimed and opened, and after anything went wrong.
@@ -171,13 +172,24 @@ class RedisLedger:
         # Redis orders equal scores by the bytes of the member, which for UTF-8 is the order of the text.
         return LaneState(record, {name.decode(): snapshot for name, snapshot in models.items()}, timers)
 
-    def commit(self, outcomes: Sequence[Outcome], position: Position) -> None:
+    def outbox(self) -> list[bytes]:
+        """What waits to be produced, oldest first."""
+        entries: list[bytes] = self._retrying.call(
+            "load outbox", lambda: self._client.execute_command("LRANGE", self._outbox_key, 0, -1)
+        )
+        return entries
+
+    def commit(self, outcomes: Sequence[Outcome], position: Position, outbox: Outbox = NOTHING_OUT) -> None:
         """Write a batch, see `streams.ledger.Ledger.commit`."""
         before = self._checked_guard(outcomes, position)
         token, _, batches = before
         now_ms = self._now_ms()
         record = encode_partition(self._binding, replace(position, owner=token), batches + 1, now_ms)
         ledger = ledger_commands(self._keys, outcomes, self._key, record)
+        if outbox.shipped:
+            ledger.insert(0, ("LTRIM", self._outbox_key, outbox.shipped, -1))
+        if outbox.entries:
+            ledger.insert(-1, ("RPUSH", self._outbox_key, *outbox.entries))
         written = self._writer.commands(outcomes, now_ms)
         board = [*self._repair_commands(), *written]
         after = (token, position.next_offset, batches + 1)
@@ -215,7 +227,7 @@ class RedisLedger:
         keys = self._keys
         with talking(f"reset {self._key}"):
             # First of all: without its partition record no owner can write into what is being deleted.
-            self._client.execute_command("DEL", self._key)
+            self._client.execute_command("DEL", self._key, self._outbox_key)
             if not keys.is_live:
                 self._unlink(self._client.scan_iter(match=f"{keys.prefix}*", count=_LOAD_PAGE))
                 return

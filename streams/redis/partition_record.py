@@ -69,6 +69,7 @@ def encode_partition(binding: Binding, position: Position, batches: int, now_ms:
         "outputs": orjson.dumps(dict(position.outputs)).decode(),
         "complete": "1" if position.complete else "0",
         "input": position.input,
+        "append_delays": orjson.dumps({str(lane): ms for lane, ms in position.append_delays.items()}).decode(),
         "written_at": str(now_ms),
     }
 
@@ -123,6 +124,7 @@ def decode_partition(
             outputs={str(name): int(size) for name, size in orjson.loads(fields["outputs"]).items()},
             complete=fields["complete"] == "1",
             input=fields["input"],
+            append_delays={int(lane): int(ms) for lane, ms in orjson.loads(fields.get("append_delays", "{}")).items()},
         )
         return owner, PartitionRecord(position, int(fields["batches"]), int(fields["written_at"]))
     except (KeyError, ValueError, AttributeError, TypeError) as error:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigurationError, LedgerConflict, StateIncompatible
 from engine.outcome import Outcome
-from streams.ledger import Binding, Counts, Ledger, Position
+from streams.ledger import Binding, Counts, Ledger, Outbox, Position
 from streams.memory_ledger import MemoryLedger, MemoryStore
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
@@ -67,6 +67,7 @@ def test_what_was_committed_is_found_by_the_next_owner(factory: Factory) -> None
         outputs={"alerts.jsonl": 120},
         complete=True,
         input="topic-id",
+        append_delays={3: 86_400_000, 7: -5},
     )
     first.commit([batch], wanted)
 
@@ -248,3 +249,30 @@ def test_an_outcome_is_not_changed_by_writing_it(factory: Factory) -> None:
     written = made()
     owned(factory).commit([written], position(1))
     assert written == made()
+
+
+def test_the_outbox_moves_with_the_position(factory: Factory) -> None:
+    ledger = owned(factory)
+    ledger.commit([], position(1), Outbox(entries=[b"a", b"b"]))
+    ledger.commit([], position(2), Outbox(entries=[b"c"]))
+    assert factory().outbox() == [b"a", b"b", b"c"]
+    ledger.commit([], position(3), Outbox(shipped=2, entries=[b"d"]))
+    assert factory().outbox() == [b"c", b"d"]
+    ledger.commit([], position(4), Outbox(shipped=2))
+    assert factory().outbox() == []
+
+
+def test_who_lost_the_partition_changes_no_outbox(factory: Factory) -> None:
+    zombie = owned(factory)
+    zombie.commit([], position(1), Outbox(entries=[b"a"]))
+    owned(factory)
+    with pytest.raises(LedgerConflict):
+        zombie.commit([], position(2), Outbox(shipped=1, entries=[b"b"]))
+    assert factory().outbox() == [b"a"]
+
+
+def test_a_reset_empties_the_outbox(factory: Factory) -> None:
+    ledger = owned(factory)
+    ledger.commit([], position(1), Outbox(entries=[b"a"]))
+    ledger.reset()
+    assert factory().outbox() == []
