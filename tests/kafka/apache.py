@@ -148,8 +148,7 @@ class ApacheKafka:
     """One Kafka node, broker and controller in one (KRaft), on the loopback address.
 
     Starts again on the same ports and data after `stop` and `kill`; the data go with `close`, and with the end of the
-    `with`. What is not set here is as Kafka ships it, apart from what one node cannot have (replicas) and the number
-    of partitions of its own topics (4), which take seconds to make else.
+    `with`. What is not set in `_settings` is as Kafka ships it; a topic may set its retention itself.
 
     Parameters
     ----------
@@ -164,6 +163,8 @@ class ApacheKafka:
         Of the JVM, MiB.
     timeout_s
         How long it may take to answer after the start.
+    java_options
+        Further options of the JVM.
     """
 
     def __init__(
@@ -328,6 +329,8 @@ def _settings(ports: tuple[int, int], data: Path) -> dict[str, str]:
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
         "share.coordinator.state.topic.num.partitions": "4",
+        # Tests write records with times of long ago; retention, first looked at after 30 s, would take them away.
+        "log.retention.ms": "-1",
         # After a crash the controller waits for the end of the old session (9 s as shipped) before it takes the broker
         # back; here both are one process, and the wait is all that a restart would measure.
         "broker.session.timeout.ms": "2000",
