@@ -118,7 +118,7 @@ def test_the_writer_can_do_all_of_its_work_and_has_no_command_to_spare(
 @pytest.mark.parametrize(
     "command",
     [
-        "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG GET dir", "CONFIG SET dir /", "DEBUG SLEEP 0", "SHUTDOWN NOSAVE",
+        "FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG GET dir", "CONFIG SET dir /", "SHUTDOWN NOSAVE",
         "SAVE", "EVAL return 0", "MONITOR", "ACL LIST", "CLIENT LIST", "REPLICAOF NO ONE", "SWAPDB 0 1",
         "MIGRATE h 1 risk:meta 0 1", "RENAME risk:meta risk:x", "GET other:key", "SET other:key 1",
         "PUBLISH other 1", "XADD other:stream * a 1",
