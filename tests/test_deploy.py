@@ -205,6 +205,11 @@ def test_redis_keeps_everything_and_evicts_nothing() -> None:
     assert SERVICES["redis"]["deploy"]["resources"]["limits"]["memory"] == "2g"
 
 
+def test_kafka_is_the_version_that_is_tested() -> None:
+    version = SERVICES["kafka"]["image"].partition(":")[2]
+    assert f"<version>{version}</version>" in (ROOT / "tests" / "kafka" / "pom.xml").read_text("utf-8")
+
+
 def test_kafka_makes_no_topic_by_itself_and_knows_its_own_listeners() -> None:
     kafka = SERVICES["kafka"]["environment"]
     assert kafka["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
