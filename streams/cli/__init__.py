@@ -17,6 +17,7 @@ _COMMANDS = {
     "simulate": "Write a realistic event log with its ground truth.",
     "replay": "Replay event logs through the engine.",
     "send": "Send event logs to Kafka.",
+    "intake": "Take events over HTTP and give them to Kafka.",
     "customer": "One customer: scores, reasons, flags, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
     "verify": "Prove that a board keeps its contract.",
