@@ -172,9 +172,11 @@ def _wait(stop: threading.Event, seconds: float) -> None:
 
 
 def _checked(batch: Sequence[Record], words: Vocabulary | None, facts: _Facts) -> Iterator[Record]:
+    now = _now_ms()
     for record in batch:
         try:
-            decode(record.raw, vocabulary=words, record_ts=record.record_ts)
+            # As the worker will see it: its record's time is that of the export, or about now.
+            decode(record.raw, vocabulary=words, record_ts=_stamp(record, now) or now)
         except InvalidEvent as error:
             facts.refused[error.reason] += 1
             if len(facts.places) < _MOST_SHOWN:
@@ -185,11 +187,18 @@ def _checked(batch: Sequence[Record], words: Vocabulary | None, facts: _Facts) -
 
 
 def _placed(batch: Iterable[Record], partitions: int, words: Vocabulary | None) -> Iterator[Placed]:
-    # A time ahead of the broker's clock makes Kafka refuse the batch.
-    now = int(time.time() * 1000)
+    now = _now_ms()
     for record in batch:
-        stamp = record.record_ts
-        yield place(record.raw, partitions, timestamp_ms=None if stamp is None else min(stamp, now), words=words)
+        yield place(record.raw, partitions, timestamp_ms=_stamp(record, now), words=words)
+
+
+def _stamp(record: Record, now_ms: int) -> int | None:
+    """Time of the record where an export has it; one ahead of the broker's clock would make Kafka refuse the batch."""
+    return None if record.record_ts is None else min(record.record_ts, now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -102,13 +102,15 @@ def test_check_holds_back_what_is_no_event_and_says_why(
     broker: Broker, topic: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [event(1, "a"), b"{", event(2, "b", score=9, kind="feedback", category="x"), event(3, "a")]
+    lines.append(event(4, "a", ts=4_000_000_000_000))
     log = write(tmp_path / "log.jsonl", lines)
     asyncio.run(make(broker.brokers, topic, 2))
     summary = send(broker, topic, str(log), "--check", capsys=capsys)
-    assert (summary["read"], summary["sent"], summary["refused"]) == (4, 2, {"json": 1, "range": 1})
+    assert (summary["read"], summary["sent"], summary["refused"]) == (5, 2, {"future": 1, "json": 1, "range": 1})
     assert summary["refused_at"] == [
         {"source": str(log), "position": 2, "reason": "json", "field": ""},
         {"source": str(log), "position": 3, "reason": "range", "field": "score"},
+        {"source": str(log), "position": 5, "reason": "future", "field": "ts"},
     ]
     arrived = [r.value for records in asyncio.run(read(broker.brokers, topic, 2)) for r in records]
     assert sorted(arrived) == [lines[0], lines[3]]
