@@ -31,15 +31,7 @@ def server_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
     timeout_s
         For connecting and for each answer, seconds.
     """
-    options = _options(access.user, access.password, timeout_s) | {"db": access.db}
-    if access.path:
-        return redis.Redis.from_pool(
-            ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
-        )
-    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
-    if access.tls is not None:
-        return redis.Redis.from_pool(ConnectionPool(connection_class=_TlsConnection, tls=access.tls, **options))
-    return redis.Redis.from_pool(ConnectionPool(connection_class=_PlainConnection, **options))
+    return redis.Redis.from_pool(_pool(access, timeout_s))
 
 
 def sentinel_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
@@ -55,17 +47,26 @@ def sentinel_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
     known = access.sentinels
     assert known is not None, "without Sentinels: server_client"
     manager = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py annotates no more
-    manager.sentinels = [
-        server_client(RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls), timeout_s)
-        for host, port in known.addresses
-    ]
+    for host, port in known.addresses:
+        node = RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls)
+        manager.sentinels.append(_SentinelNode.from_pool(_pool(node, timeout_s)))
     options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
+    kind: type[Connection] = SentinelManagedConnection
     if access.tls is not None:
-        options |= {"connection_class": _TlsSentinelConnection, "tls": access.tls}
-    else:
-        options |= {"connection_class": SentinelManagedConnection}
-    pool = SentinelConnectionPool(known.service, manager, **options)  # type: ignore[no-untyped-call]
+        kind = _TlsSentinelConnection
+        options |= _tls(access.tls)
+    pool = SentinelConnectionPool(known.service, manager, connection_class=kind, **options)  # type: ignore[no-untyped-call]
     return _SentinelClient.from_pool(pool)
+
+
+def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
+    options = _options(access.user, access.password, timeout_s) | {"db": access.db}
+    if access.path:
+        return ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
+    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
+    if access.tls is not None:
+        return ConnectionPool(connection_class=_TlsConnection, **_tls(access.tls), **options)
+    return ConnectionPool(connection_class=_PlainConnection, **options)
 
 
 def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
@@ -89,6 +90,18 @@ def _tcp(timeout_s: float) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": _HEALTH_CHECK_S,
     }
+
+
+def _tls(context: ssl.SSLContext) -> dict[str, Any]:
+    return {"tls": context, "redis_connect_func": _greet}
+
+
+def _greet(connection: Any) -> None:
+    connection.on_connect()
+    # A server with TLS 1.3 sends tickets for later sessions behind the handshake. Until something has been read,
+    # redis-py takes them for an answer that was left over, and the connection for one that is not ready.
+    connection.send_command("PING", check_health=False)
+    connection.read_response()
 
 
 # The oldest redis-py that we take knows the former arguments only, the newest warns of them.
@@ -135,6 +148,14 @@ class _TlsConnection(_OverTls, _PlainConnection):
 
 class _TlsSentinelConnection(_OverTls, SentinelManagedConnection):
     """To the primary that Sentinels name, through TLS."""
+
+
+class _SentinelNode(redis.Redis):
+    """A client of one Sentinel; when none knows the primary, redis-py tells of each by its `repr`."""
+
+    def __repr__(self) -> str:
+        known = self.connection_pool.connection_kwargs
+        return f"{known['host']}:{known['port']}"
 
 
 class _SentinelClient(redis.Redis):

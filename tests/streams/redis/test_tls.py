@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import select
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import pytest
 from redis.exceptions import RedisError
 
 from engine.errors import StoreUnavailable, UsageError
 from streams.child_process import bound_to_us, end, free_port
-from streams.redis.access import RedisAccess
+from streams.redis.access import RedisAccess, Sentinels
 from streams.redis.client import connect, talking
 from streams.redis.embedded import EmbeddedRedis, find_redis_server
 from tests.streams.redis.samples import SETTINGS, change, outcome, owned, position
@@ -87,49 +89,56 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     )
 
 
-@contextmanager
-def behind_proxy(pair: Pair, target: str) -> Iterator[int]:
-    """The port of a proxy that takes TLS and gives it plain to a unix socket."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pair.cert, pair.key)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
+class TlsProxy:
+    """Takes TLS at a port of 127.0.0.1 and gives it plain to a unix socket."""
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while chunk := await reader.read(65_536):
-                writer.write(chunk)
-                await writer.drain()
-        writer.close()
+    def __init__(self, pair: Pair, target: str) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(pair.cert, pair.key)
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open = [self._listener]
+        self._threads: list[threading.Thread] = []
+        self.port: int = self._listener.getsockname()[1]
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(target)
-        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
-        for each in (writer, far_writer):
+    def __enter__(self) -> Self:
+        self._spawn(self._accept)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in self._open:
             with suppress(OSError):
-                await each.wait_closed()
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
 
-    async def start() -> asyncio.Server:
-        # A client that does not trust us says so and leaves; that is what is tested, and no news to the log.
-        loop.set_exception_handler(lambda *_: None)
-        return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    def _spawn(self, target: Callable[..., None], *args: object) -> None:
+        self._threads.append(threading.Thread(target=target, args=args, daemon=True))
+        self._threads[-1].start()
 
-    async def stop(server: asyncio.Server) -> None:
-        server.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                plain, _ = self._listener.accept()
+                self._open.append(plain)
+                self._spawn(self._serve, plain)
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result(DEADLINE_S)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(server), loop).result(DEADLINE_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(DEADLINE_S)
-        loop.close()
+    def _serve(self, plain: socket.socket) -> None:
+        # A client that does not trust us leaves during the handshake; the end of the test closes what we wait for.
+        with plain, suppress(OSError, ValueError), self._context.wrap_socket(plain, server_side=True) as near:
+            self._open.append(near)
+            with socket.socket(socket.AF_UNIX) as far:
+                far.connect(self._target)
+                while True:
+                    ready = [near] if near.pending() else select.select([near, far], [], [])[0]
+                    for source in ready:
+                        chunk = source.recv(65_536)
+                        if not chunk:
+                            return
+                        (far if source is near else near).sendall(chunk)
 
 
 def speaks_tls() -> bool:
@@ -143,14 +152,15 @@ def speaks_tls() -> bool:
 
 
 @contextmanager
-def of_itself(pair: Pair, ca: Path, folder: Path) -> Iterator[int]:
-    """The port of a server that speaks TLS itself."""
+def of_itself(pair: Pair, ca: Path, folder: Path, *more: str) -> Iterator[int]:
+    """The port of a server that speaks TLS itself, with more words on its command line."""
     port = free_port()
+    folder.mkdir(exist_ok=True)
     tls = ["--tls-cert-file", str(pair.cert), "--tls-key-file", str(pair.key), "--tls-ca-cert-file", str(ca)]
-    command = [str(find_redis_server()), "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", *tls]
-    process = subprocess.Popen(
-        bound_to_us([*command, "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--logfile", "redis.log"])
-    )
+    listen = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--bind", "127.0.0.1"]
+    (folder / "redis.conf").touch()
+    command = [str(find_redis_server()), str(folder / "redis.conf"), *listen, *tls, "--dir", str(folder), *more]
+    process = subprocess.Popen(bound_to_us(command), stdout=subprocess.DEVNULL)
     try:
         client = connect(RedisAccess.parse(f"rediss://localhost:{port}", str(ca)))
         deadline = time.monotonic() + DEADLINE_S
@@ -181,8 +191,8 @@ def tls_port(
     client = redis_server.client()
     client.execute_command("FLUSHALL")
     client.close()
-    with behind_proxy(certificates.server, RedisAccess.parse(redis_server.url).path) as port:
-        yield port
+    with TlsProxy(certificates.server, RedisAccess.parse(redis_server.url).path) as proxy:
+        yield proxy.port
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -209,8 +219,8 @@ def test_a_certificate_of_a_ca_that_is_not_ours_is_refused(
 
 
 def test_a_certificate_of_another_host_is_refused(redis_server: EmbeddedRedis, certificates: Certificates) -> None:
-    with behind_proxy(certificates.elsewhere, RedisAccess.parse(redis_server.url).path) as port:
-        client = connect(RedisAccess.parse(f"rediss://localhost:{port}/0", str(certificates.ca)))
+    with TlsProxy(certificates.elsewhere, RedisAccess.parse(redis_server.url).path) as proxy:
+        client = connect(RedisAccess.parse(f"rediss://localhost:{proxy.port}/0", str(certificates.ca)))
         with pytest.raises(UsageError, match="Hostname mismatch"), talking("ping"):
             client.execute_command("PING")
         client.close()
@@ -241,3 +251,26 @@ def test_a_user_logs_in_through_tls(redis_server: EmbeddedRedis, certificates: C
     client.close()
     admin.execute_command("ACL", "DELUSER", "ann")
     admin.close()
+
+
+def test_the_primary_that_sentinels_name_is_reached_through_tls_and_so_are_they(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    if not speaks_tls():
+        pytest.skip("this redis-server was built without TLS")
+    pair, ca = certificates.server, certificates.ca
+    tls = RedisAccess.parse("rediss://h", str(ca)).tls
+    with of_itself(pair, ca, tmp_path / "primary") as primary:
+        watch = ["--tls-replication", "yes", "--sentinel", "monitor", "risk", "127.0.0.1", str(primary), "1"]
+        with of_itself(pair, ca, tmp_path / "watcher", "--sentinel", *watch) as watcher:
+            client = connect(RedisAccess(tls=tls, sentinels=Sentinels((("localhost", watcher),), "risk")))
+            deadline = time.monotonic() + DEADLINE_S
+            while True:
+                try:
+                    found = client.info("server")["tcp_port"]
+                    break
+                except RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+            assert found == primary
+            client.close()
