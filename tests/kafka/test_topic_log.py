@@ -317,7 +317,7 @@ def test_a_killed_run_goes_on_to_the_same_end_though_the_topic_has_grown(
         replay_ledger(redis_server.url, "r1", result, rules, None) as (ledger, _),
         pytest.raises(Killed),
     ):
-        Replay(result, rules, ledger, Outputs({})).run(until_killed(log), log.identity)
+        Replay(result, rules, ledger, Outputs({}), partitions=log.n_partitions).run(until_killed(log), log.identity)
     send(broker, name, keyed([event(i) for i in range(200, 230)], 2))
     arguments = ["replay", "--kafka", broker.brokers, "--set", f"kafka.topic={name}", "--run", "r1",
                  "--redis", redis_server.url, "--json"]  # fmt: skip
