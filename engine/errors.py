@@ -12,6 +12,7 @@ HenjiError
   StateIncompatible       stop; the message says what the operator should do
     CorruptState            bytes that cannot be what we wrote
   LogMismatch             the log is not the one that the ledger was made from
+  FuseBlown               nearly all input is bad: stop, and call who sends it
 
 A message says what was expected, what was got, where, and what to do. Errors carry their facts as attributes and
 survive pickling whole.
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "ConfigurationError",
     "CorruptState",
+    "FuseBlown",
     "HenjiError",
     "InvalidEvent",
     "LedgerConflict",
@@ -107,3 +109,7 @@ class CorruptState(StateIncompatible):
 
 class LogMismatch(HenjiError):
     """The records read again are not those that the ledger has applied."""
+
+
+class FuseBlown(HenjiError):
+    """Nearly all records of a partition are no events; nothing more is read until somebody has looked."""

@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": "Everything on one machine with nothing installed: simulate, replay, look.",
     "simulate": "Write a realistic event log with its ground truth.",
     "replay": "Replay event logs through the engine.",
+    "worker": "Run a live worker: Kafka to Redis, one transaction a batch.",
     "send": "Send event logs to Kafka.",
     "intake": "Take events over HTTP and give them to Kafka.",
     "customer": "One customer: scores, reasons, flags, timeline.",

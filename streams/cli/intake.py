@@ -26,7 +26,7 @@ _MOST_BYTES = 64 * 1024**2
 
 @click.command("intake")
 @settings_options
-@click.option("--brokers", metavar="LIST", help="HOST:PORT,HOST:PORT,... [setting: kafka.brokers]")
+@click.option("--kafka", "brokers", metavar="LIST", help="HOST:PORT,HOST:PORT,... [setting: kafka.brokers]")
 @click.option("--topic", metavar="TOPIC", help="Where to. [setting: kafka.topic]")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen. [setting: intake.listen]")
 @click.option("--token-file", metavar="FILE", help="Who may send. [setting: intake.token_file]")
@@ -45,7 +45,7 @@ def command(
 
     \b
       henji intake --token-file tokens
-      henji intake --listen 127.0.0.1:6068 --brokers localhost:9092
+      henji intake --listen 127.0.0.1:6068 --kafka localhost:9092
     """
     settings = gather(
         settings_file,

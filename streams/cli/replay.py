@@ -32,7 +32,7 @@ from streams.replay.run import Replay
 from streams.replay.summary import summary
 from streams.settings import Settings
 
-__all__ = ["command", "run_replay"]
+__all__ = ["command", "read_vocabulary", "run_replay"]
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -104,7 +104,7 @@ def command(
         kafka=("kafka.brokers", brokers),
     )
     rules = settings.rule_set()
-    vocabulary = _vocabulary(map_file)
+    vocabulary = read_vocabulary(map_file)
     _check_paths(files, {k: options[k] for k in ("alerts", "board", "predictions", "dead", "late")},
                  {"map": map_file, "rules": settings["rules"] or None, "settings": settings_file})  # fmt: skip
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
@@ -222,7 +222,8 @@ def _write_lines(path: Path, lines: list[bytes]) -> None:
         raise UsageError(f"--board: expected a file that can be written, got {path}: {error}") from error
 
 
-def _vocabulary(path: Path | None) -> Vocabulary | None:
+def read_vocabulary(path: Path | None) -> Vocabulary | None:
+    """The vocabulary in a mapping file; `None` without one."""
     if path is None:
         return None
     try:

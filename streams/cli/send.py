@@ -55,7 +55,7 @@ class _Stopped(Exception):
 @click.option("--map", "map_file", type=_FILE, metavar="FILE", help="Mapping file: events are sent in our words.")
 @click.option("--sort", is_flag=True, help="Send all files together, in order of event time.")
 @settings_options
-@click.option("--brokers", metavar="LIST", help="HOST:PORT,HOST:PORT,... [setting: kafka.brokers]")
+@click.option("--kafka", "brokers", metavar="LIST", help="HOST:PORT,HOST:PORT,... [setting: kafka.brokers]")
 @click.option("--topic", metavar="TOPIC", help="Where to. [setting: kafka.topic]")
 @click.option("--speed", default="max", metavar="SPEED", show_default=True, help="max, or times real speed: 1x, 10x.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Send no more than the first N records.")
@@ -83,7 +83,7 @@ def command(
     \b
       henji send log.jsonl.gz
       henji send shop.csv --map shop.toml --check
-      henji send log.jsonl --speed 60x --brokers kafka1:9092,kafka2:9092
+      henji send log.jsonl --speed 60x --kafka kafka1:9092,kafka2:9092
     """
     settings = gather(settings_file, pairs, brokers=("kafka.brokers", brokers), topic=("kafka.topic", topic))
     words = read_mapping(map_file)

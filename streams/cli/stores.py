@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.board import ALL_PARTS, board_rows
 from engine.errors import ConfigurationError, UsageError
-from engine.lane import Lane
-from engine.murmur2 import lane_of
-from engine.outcome import BoardRows
 from engine.rules import RuleSet
 from engine.settings import ENGINE_VERSION, ResultSettings
+from streams.board_maker import board_maker
 from streams.ledger import Binding, Ledger
 from streams.memory_ledger import MemoryLedger
 from streams.redis.access import RedisAccess
@@ -79,18 +76,9 @@ def replay_ledger(
         yield MemoryLedger(binding), ""
         return
     keys = Keys.replay(run)
-    # A board that somebody damaged is written again from the memories; any lane can decode one.
-    lanes = {n: Lane(n, settings, rules) for n in range(settings.lanes)}
-
-    def board_of(customer_id: str, record: bytes) -> BoardRows:
-        number = lane_of(customer_id, settings.lanes)
-        lane = lanes[number]
-        memory = lane.decode(record)
-        return board_rows(memory, ALL_PARTS, number, None, (rules.version, lane.models.version))
-
     with open_redis(where, directory) as client:
         meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes)
-        yield RedisLedger(client, binding, meta, keys=keys, board_of=board_of), keys.prefix
+        yield RedisLedger(client, binding, meta, keys=keys, board_of=board_maker(settings, rules)), keys.prefix
 
 
 def boards(client: RedisClient) -> list[str]:

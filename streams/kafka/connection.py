@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from faust.auth import SASLCredentials, SSLCredentials
+
 from engine.errors import ConfigurationError
 from streams.settings import Settings
 
@@ -115,6 +117,14 @@ class Connection:
             )
         tls = _tls(settings) if security in ("ssl", "sasl_ssl") else None
         return cls(brokers, security, settings["kafka.sasl.mechanism"], user, password, tls)
+
+    def faust_credentials(self) -> Any:
+        """The same for Faust; `None` in the clear and without a user."""
+        if self.user:
+            return SASLCredentials(
+                username=self.user, password=self.password, mechanism=self.mechanism, ssl_context=self.tls
+            )
+        return SSLCredentials(self.tls) if self.tls is not None else None
 
     def aiokafka(self) -> dict[str, Any]:
         """Keyword arguments of every aiokafka client."""

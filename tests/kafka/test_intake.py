@@ -52,7 +52,7 @@ class Running:
 @contextmanager
 def intake(brokers: str, topic: str, tmp_path: Path) -> Iterator[Running]:
     (tmp_path / "tokens").write_text(f"shop:{TOKEN}\n")
-    options = ["--listen", "127.0.0.1:0", "--brokers", brokers, "--topic", topic, "--token-file"]
+    options = ["--listen", "127.0.0.1:0", "--kafka", brokers, "--topic", topic, "--token-file"]
     with (tmp_path / "log").open("w") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", "streams.cli", "intake", *options, str(tmp_path / "tokens")],
@@ -133,7 +133,7 @@ def test_a_sigterm_finishes_the_requests_that_were_taken(broker: Broker, topic: 
 
 
 def test_a_topic_that_is_missing_stops_the_start(broker: Broker, topic: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "streams.cli", "intake", "--listen", "127.0.0.1:0", "--brokers", broker.brokers]
+    command = [sys.executable, "-m", "streams.cli", "intake", "--listen", "127.0.0.1:0", "--kafka", broker.brokers]
     done = subprocess.run([*command, "--topic", topic], capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert "henji topics create" in done.stderr

@@ -67,7 +67,7 @@ def write(path: Path, lines: list[bytes]) -> Path:
 
 
 def send(broker: Broker, topic: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    assert main(["send", *arguments, "--brokers", broker.brokers, "--topic", topic, "--json"]) == 0
+    assert main(["send", *arguments, "--kafka", broker.brokers, "--topic", topic, "--json"]) == 0
     summary: dict[str, Any] = json.loads(capsys.readouterr().out)
     return summary
 
@@ -153,7 +153,7 @@ def test_a_topic_that_is_missing_is_not_made(
 ) -> None:
     log = write(tmp_path / "l.jsonl", [event(1, "a")])
     for _ in range(2):
-        assert main(["send", str(log), "--brokers", broker.brokers, "--topic", topic]) == 2
+        assert main(["send", str(log), "--kafka", broker.brokers, "--topic", topic]) == 2
         assert "henji topics create" in capsys.readouterr().err
 
 

@@ -1,0 +1,289 @@
+"""Faust's transport, one message per fetched partition batch; offsets are the ledger's.
+
+The contract, and what of Faust 0.15 it leans on (tests/streams/live/test_transport.py fails when that changes):
+
+* `Consumer.getmany` is an async generator of (partition, message) that Faust's fetcher drains; each message is handed
+  to the agent, waits for room in its queue, and is acknowledged when the agent asks for the next. We give one message
+  per partition and fetch: its value is a `FetchedBatch`, its offset that of the last record. That makes Faust's cost a
+  few microseconds per event where it is 200 with a message for each.
+* `_add_gap` and `_new_offset` keep Faust's book of acknowledged offsets. The ledger decides instead: there are no gaps
+  to track, and what is committed to Kafka (for lag monitors only) is what the ledger has.
+* `perform_seek` is where Faust puts the consumer after every rebalance, the only place where a seek survives. We ask
+  the desk, which claims the partitions, reads the ledger, and says where each goes on.
+* `on_partitions_revoked` returns when the agent has finished the batch in hand (`stream_wait_empty`); only then does
+  the desk let go of the partitions.
+* Nothing is ever decoded by Faust: `BatchSchema` passes the batch through.
+* The consumer's thread: a commit that fails is not worth a crash, since committed offsets decide nothing; the isolation
+  level is a setting of ours; an offset that the log does not hold is an error, never a silent reset.
+
+Tables, `take`, transactions and Faust's web server are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Protocol, cast
+
+import faust
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP, ConsumerMessage
+
+from streams.live.batch import FetchedBatch
+
+__all__ = ["BatchConsumer", "BatchSchema", "BatchTransport", "Desk", "LiveApp", "PartitionEnds"]
+
+
+class PartitionEnds(NamedTuple):
+    """Where a partition stands, as far as the consumer knows.
+
+    Parameters
+    ----------
+    position
+        First offset that was not fetched.
+    end
+        First offset that may not be read yet; `None` before the first answer.
+    answered_ms
+        Wall clock of the broker's last answer about it; `None` before.
+    """
+
+    position: int
+    end: int | None
+    answered_ms: int | None
+
+
+class Desk(Protocol):
+    """Who owns partitions: the worker, as the transport sees it."""
+
+    async def open(self, partitions: frozenset[int], generation: int) -> Mapping[int, int]:
+        """Take these partitions and read where each goes on; those left out are paused until they can be opened."""
+
+    async def revoked(self) -> None:
+        """Every partition is given up; nothing of them is in hand any more."""
+
+    def next_offset(self, partition: int) -> int | None:
+        """First offset that is not in the ledger; `None` for a partition that is not open."""
+
+    async def out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        """The log does not hold the offset at which a partition should go on."""
+
+
+class LiveApp(faust.App):
+    """A Faust app whose consumer hands on whole batches of one topic.
+
+    Parameters
+    ----------
+    desk
+        Owns the partitions.
+    topic
+        Name of the events topic.
+    isolation
+        `read_committed` or `read_uncommitted`.
+    arguments
+        Of `faust.App`.
+    """
+
+    def __init__(self, *arguments: Any, desk: Desk, topic: str, isolation: str, **options: Any) -> None:
+        self.desk = desk
+        self.events_topic = topic
+        self.isolation = isolation
+        super().__init__(*arguments, **options)
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+
+class _ConsumerThread(AIOKafkaConsumerThread):
+    """The thread in which aiokafka's consumer lives."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust ties the isolation level to its own transactions; the fetcher reads this when the consumer starts.
+        consumer._isolation_level = cast(LiveApp, self.app).isolation
+        return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        assigned = self.assignment()
+        ours = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned}
+        try:
+            await consumer.commit(ours)
+        except KafkaError as error:
+            self.log.warning("offsets were not committed (%s); the ledger has them", type(error).__name__)
+            return False
+        return True
+
+    def rejoin(self) -> None:
+        """Ask the group for a new assignment; called in this thread."""
+        self._ensure_consumer()._coordinator.request_rejoin()
+
+
+class BatchConsumer(Consumer):
+    """Hands on one message per partition and fetch, and takes every offset from the ledger."""
+
+    app: LiveApp
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Partition -> offset after what was handed on last.
+        self._handed: dict[int, int] = {}
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- fetching ------------------------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """One message per partition that a fetch gave records of.
+
+        Parameters
+        ----------
+        timeout
+            Longest wait for the first record, seconds.
+        """
+        app = self.app
+        try:
+            records, _ = await self._wait_next_records(timeout)
+        except OffsetOutOfRangeError as error:
+            await app.desk.out_of_range(error)
+            return
+        generation = app.consumer_generation_id
+        if not records or self.should_stop:
+            return
+        for tp, found in records.items():
+            # A rebalance began: what was fetched is dropped here and read again from the ledger's offset.
+            if not self.flow_active or generation != app.consumer_generation_id:
+                return
+            if not found or tp.topic != app.events_topic:
+                continue
+            last = found[-1]
+            batch = FetchedBatch(tp.partition, found, self._handed.get(tp.partition, -1), generation)
+            self._handed[tp.partition] = batch.end
+            yield (
+                tp,
+                ConsumerMessage(
+                    tp.topic,
+                    tp.partition,
+                    last.offset,
+                    last.timestamp / 1000.0,
+                    last.timestamp_type,
+                    [],
+                    None,
+                    cast(bytes, batch),  # typed for one record; nobody looks inside before our agent
+                    None,
+                    0,
+                    0,
+                    tp,
+                    generation_id=generation,
+                ),
+            )
+
+    def handed(self, partition: int) -> int | None:
+        """Offset after what was handed on last of a partition."""
+        return self._handed.get(partition)
+
+    def ends(self, partition: int) -> PartitionEnds | None:
+        """Where a partition stands; `None` when it is not ours or has no position yet."""
+        consumer = self._thread._consumer
+        if consumer is None:
+            return None
+        assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
+        state = assignment and assignment.state_value(TP(self.app.events_topic, partition))
+        if not state or not state.has_valid_position:
+            return None
+        end = state.lso if self.app.isolation == "read_committed" and state.lso is not None else state.highwater
+        return PartitionEnds(state.position, end, state.timestamp)
+
+    # -- offsets -------------------------------------------------------------------------------------------------
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: offsets that are no records (markers of transactions, compaction) need no book."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self.app.desk.next_offset(tp.partition) if tp.topic == self.app.events_topic else None
+
+    async def perform_seek(self) -> None:
+        """Open the partitions that are assigned and go where their ledgers say."""
+        ours = frozenset(tp.partition for tp in self.assignment() if tp.topic == self.app.events_topic)
+        places = await self.app.desk.open(ours, self.app.consumer_generation_id)
+        closed = {TP(self.app.events_topic, each) for each in ours - places.keys()}
+        if closed:
+            self.pause_partitions(closed)
+        await self.seek_partitions(places)
+
+    async def seek_partitions(self, places: Mapping[int, int]) -> None:
+        """Go on at these offsets, by partition, and fetch from there."""
+        if not places:
+            return
+        seeks = {TP(self.app.events_topic, partition): offset for partition, offset in places.items()}
+        self._handed.update(places)
+        for tp in seeks:
+            # Faust drops what lies below the offset that it has read last.
+            self._read_offset[tp] = None
+        await self.seek_wait(seeks)
+        self.resume_partitions(set(seeks))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish what is in hand, commit, let go."""
+        # Faust forgets what was acknowledged before it commits for the last time.
+        await self.commit()
+        await super().on_partitions_revoked(revoked)
+        self._handed.clear()
+        await self.app.desk.revoked()
+
+    # -- the group -----------------------------------------------------------------------------------------------
+
+    async def rejoin(self) -> None:
+        """Leave what we have and ask the group for a new assignment."""
+        await self._call(cast(_ConsumerThread, self._thread).rejoin)
+
+    async def answers(self) -> bool:
+        """Whether a broker answers now."""
+
+        async def asked() -> bool:
+            return bool(await self._thread._ensure_consumer()._client.force_metadata_update())
+
+        return bool(await self._thread.call_thread(asked))
+
+    async def log_range(self, partitions: frozenset[int]) -> dict[int, tuple[int, int]]:
+        """First offset and end of these partitions, as the broker says now."""
+        tps = [TP(self.app.events_topic, each) for each in sorted(partitions)]
+        if not tps:
+            return {}
+        begins = await self._thread.earliest_offsets(*tps)
+        ends = await self._thread.highwaters(*tps)
+        return {tp.partition: (int(begins[tp]), int(ends[tp])) for tp in tps}
+
+    def n_partitions(self) -> int | None:
+        """Number of partitions of the events topic, as the cluster's newest metadata say."""
+        consumer = self._thread._consumer
+        known = consumer._client.cluster.partitions_for_topic(self.app.events_topic) if consumer else None
+        return len(known) if known else None
+
+    async def _call(self, function: Callable[[], None]) -> None:
+        async def called() -> None:
+            function()
+
+        await self._thread.call_thread(cast("Callable[[], Awaitable[None]]", called))
+
+
+class BatchTransport(Transport):
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = BatchConsumer
+
+
+class BatchSchema(faust.Schema[Any, Any]):
+    """Passes the batch through: whoever could make Faust decode a record could choose a class to build."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        """The function that makes an event of a message."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return app.create_event(None, message.value, (), message)
+
+        return decode
