@@ -24,6 +24,7 @@ _COMMANDS = {
     "verify": "Prove that a board keeps its contract.",
     "dlq": "Dead letters and late events: list, show, replay.",
     "topics": "Make the topics of a deployment in Kafka, or check them.",
+    "digest": "Sum up a live ledger, to compare with a replay of the same log.",
     "doctor": "Check this machine, the settings and Redis, and say what to do.",
 }
 

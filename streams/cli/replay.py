@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,10 @@ from streams.redis.access import RedisAccess
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
-from streams.replay.summary import summary
+from streams.replay.summary import run_summary
 from streams.settings import Settings
 
-__all__ = ["command", "read_vocabulary", "run_replay"]
+__all__ = ["command", "read_vocabulary", "run_replay", "write_lines"]
 
 _OUT = click.Path(path_type=Path, dir_okay=False)
 
@@ -180,11 +180,10 @@ def run_replay(
         with progress("replay", quiet) as update:
             run.run(reader, _identity(reader), lambda n: update(_share(reader), n), pace)
         wall_s = time.monotonic() - started
-        lines = run.board()
-        digest = run.digest(lines)
+        standing = run.standing()
         if board is not None:
-            _write_lines(board, lines)
-        facts = summary(run, digest=digest, wall_s=wall_s, name=name, prefix=prefix, customers=len(lines))
+            write_lines(board, standing.board)
+        facts = run_summary(run, standing, wall_s=wall_s, name=name, prefix=prefix)
     return run, facts
 
 
@@ -213,7 +212,8 @@ def _closing(files: Outputs) -> Iterator[None]:
         files.close()
 
 
-def _write_lines(path: Path, lines: list[bytes]) -> None:
+def write_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Write the board (`--board`)."""
     try:
         with path.open("wb") as file:
             for line in lines:

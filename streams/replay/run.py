@@ -9,7 +9,6 @@ from time import perf_counter
 
 import orjson
 
-from engine.board import board_line
 from engine.decode import Limits
 from engine.errors import LogMismatch
 from engine.lane import Lane
@@ -21,6 +20,7 @@ from streams.lane_group import Applied, DeadRecord, LaneGroup
 from streams.ledger import Counts, Ledger, Position
 from streams.reader.record import Record
 from streams.replay.outputs import Outputs
+from streams.standing import Standing
 
 __all__ = ["STAGES", "Replay"]
 
@@ -212,24 +212,9 @@ class Replay:
         """The lanes as they stand."""
         return list(self._group.lanes.values())
 
-    def board(self) -> list[bytes]:
-        """The final board: a line per customer, sorted by id."""
-        lines: list[tuple[str, bytes]] = []
-        for lane in self.lanes:
-            for customer_id, record in self.ledger.customers(lane.number):
-                lines.append((customer_id, board_line(lane.decode(record))))
-        return [line for _, line in sorted(lines)]
-
-    def digest(self, board: Iterable[bytes]) -> str:
-        """SHA-256 over lanes, counts and board: equal for equal answers, 64 hex digits."""
-        sha = hashlib.sha256()
-        for lane in self.lanes:
-            for part in lane.digest_parts():
-                sha.update(len(part).to_bytes(4, "big") + part)
-        sha.update(repr(tuple(self.counts)).encode())
-        for line in board:
-            sha.update(line + b"\n")
-        return sha.hexdigest()
+    def standing(self) -> Standing:
+        """Everything that the run came to, customers included."""
+        return Standing.of(self.settings, self.rules, self.lanes, self.counts, self.ledger.customers)
 
     # -- where the time goes -----------------------------------------------------------------------------------
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.landmarks import TRIGGERS
+from engine.lane import Lane
 from models.metrics import ClassificationMetrics, CountMetrics
 from streams.replay.run import Replay
+from streams.standing import Standing
 
-__all__ = ["summary"]
+__all__ = ["run_summary", "summary"]
 
 
-def summary(run: Replay, *, digest: str, wall_s: float, name: str, prefix: str, customers: int) -> dict[str, Any]:
-    """The public summary of a run (`--json`).
-
-    Parameters
-    ----------
-    run
-        A finished run.
-    digest
-        Of its answers; equal for equal answers.
-    wall_s
-        How long it took, seconds.
-    name, prefix
-        Of the run, and of its keys in Redis (empty without Redis).
-    customers
-        How many customers the board has.
-    """
-    lanes = run.lanes
+def summary(standing: Standing) -> dict[str, Any]:
+    """What a ledger came to: counts, alerts, models, digest; the same for a replay and for a live deployment."""
+    lanes = standing.lanes
     ops: dict[str, int] = {}
     tallies: dict[str, int] = {}
     for lane in lanes:
@@ -41,17 +30,39 @@ def summary(run: Replay, *, digest: str, wall_s: float, name: str, prefix: str, 
         for flag in flags
     }
     return {
-        **run.counts._asdict(),
-        "customers": customers,
+        **standing.counts._asdict(),
+        "customers": len(standing.board),
         "alerts": sum(ops.values()),
         "raises": {flag: counts["raise"] for flag, counts in by_flag.items() if "raise" in counts},
         "alerts_by_flag": by_flag,
         "tallies": dict(sorted(tallies.items())),
-        "models": _models(run),
+        "models": _models(lanes),
         "clock": max((lane.clock for lane in lanes), default=-1),
-        "lanes": run.settings.lanes,
-        "rules": run.rules.version,
-        "settings": run.settings.digest(),
+        "lanes": standing.settings.lanes,
+        "rules": standing.rules.version,
+        "settings": standing.settings.digest(),
+        "digest": standing.digest,
+    }
+
+
+def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, prefix: str) -> dict[str, Any]:
+    """The public summary of a run (`--json`).
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    standing
+        What it came to.
+    wall_s
+        How long it took, seconds.
+    name, prefix
+        Of the run, and of its keys in Redis (empty without Redis).
+    """
+    facts = summary(standing)
+    digest = facts.pop("digest")
+    return {
+        **facts,
         "run": name,
         "prefix": prefix,
         "resumed_at": run.resumed_at,
@@ -62,12 +73,12 @@ def summary(run: Replay, *, digest: str, wall_s: float, name: str, prefix: str, 
     }
 
 
-def _models(run: Replay) -> dict[str, Any]:
+def _models(lanes: Sequence[Lane]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for number, trigger in enumerate(TRIGGERS):
         churn, engagement = ClassificationMetrics(), CountMetrics()
         balance: dict[str, int] = {}
-        for lane in run.lanes:
+        for lane in lanes:
             lane_churn, lane_engagement = lane.models.metrics(number)
             churn.merge(lane_churn)
             engagement.merge(lane_engagement)

@@ -196,7 +196,7 @@ def test_a_run_goes_on_from_the_ledger_and_cuts_its_files_back(
     second.run(open_log([rough_log], batch_size=333), "log")
     second.outputs.close()
     assert second.resumed_at == 1_000
-    assert second.digest(second.board()) == reference[0]["digest"]
+    assert second.standing().digest == reference[0]["digest"]
     assert {name: path.read_bytes() for name, path in paths.items()} == {n: reference[1][n] for n in paths}
 
 
