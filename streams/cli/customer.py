@@ -13,7 +13,7 @@ from rich.table import Table
 
 from streams.cli.options import gather, prefix_option, redis_option, settings_options
 from streams.cli.report import at_text, console
-from streams.cli.stores import one_board, open_redis
+from streams.cli.stores import one_board, open_redis, redis_of
 from streams.cli.words import language, language_option, reason_text, word
 from streams.redis.board import RiskBoard
 
@@ -44,10 +44,10 @@ def command(
       henji customer u000123 --redis redis://localhost:6379
     """
     settings = gather(settings_file, pairs, redis=("redis.url", redis_url))
-    url = settings["redis.url"]
-    if url in ("none", "embedded"):
-        raise click.UsageError(f"--redis: expected the URL of a Redis that holds a board, got {url}")
-    with open_redis(url) as client:
+    where = redis_of(settings)
+    if isinstance(where, str):
+        raise click.UsageError(f"--redis: expected the URL of a Redis that holds a board, got {where}")
+    with open_redis(where) as client:
         board = RiskBoard(client, one_board(client, prefix))
         facts = customer_facts(board, customer_id)
     if facts is None:

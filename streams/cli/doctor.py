@@ -14,7 +14,7 @@ import click
 from engine.errors import HenjiError
 from streams.cli.findings import print_findings
 from streams.cli.options import gather, kafka_option, redis_option, settings_options
-from streams.cli.stores import boards, open_redis
+from streams.cli.stores import boards, open_redis, redis_of
 from streams.kafka.connection import Connection
 from streams.kafka.examination import examine
 from streams.kafka.layout import Layout
@@ -47,7 +47,7 @@ def command(
     their customer, and clocks. Nothing is written.
     """
     settings = gather(settings_file, pairs, redis=("redis.url", redis_url), kafka=("kafka.brokers", brokers))
-    checks = [*_versions(), *_settings(settings), _disk(), *_redis(settings["redis.url"]), *_kafka(settings)]
+    checks = [*_versions(), *_settings(settings), _disk(), *_redis(settings), *_kafka(settings)]
     print_findings(checks, as_json=as_json, name="checks")
 
 
@@ -86,14 +86,18 @@ def _disk() -> Finding:
     return Finding("ok", "disk", f"{free >> 30} GiB free here")
 
 
-def _redis(url: str) -> list[Finding]:
-    if url in ("none", "embedded"):
+def _redis(settings: Settings) -> list[Finding]:
+    try:
+        where = redis_of(settings)
+    except HenjiError as error:
+        return [Finding("error", "redis", str(error))]
+    if isinstance(where, str):
         try:
             return [Finding("ok", "embedded redis", str(find_redis_server()))]
         except HenjiError as error:
             return [Finding("warning", "embedded redis", str(error))]
     try:
-        with open_redis(url) as client:
+        with open_redis(where) as client:
             out = [Finding(f.level, f"redis {f.code}", f.message) for f in check_policy(client)]
             found = boards(client)
     except HenjiError as error:

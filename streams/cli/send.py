@@ -189,7 +189,7 @@ def _checked(batch: Sequence[Record], words: Vocabulary | None, facts: _Facts) -
 def _placed(batch: Iterable[Record], partitions: int, words: Vocabulary | None) -> Iterator[Placed]:
     now = _now_ms()
     for record in batch:
-        yield place(record.raw, partitions, timestamp_ms=_stamp(record, now), words=words)
+        yield place(record.raw or b"", partitions, timestamp_ms=_stamp(record, now), words=words)
 
 
 def _stamp(record: Record, now_ms: int) -> int | None:

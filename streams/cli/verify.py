@@ -9,7 +9,7 @@ import click
 import orjson
 
 from streams.cli.options import gather, prefix_option, redis_option, settings_options
-from streams.cli.stores import boards, open_redis
+from streams.cli.stores import boards, open_redis, redis_of
 from streams.redis.keys import BOARD_PREFIX, Keys
 from streams.redis.verify import verify
 
@@ -35,10 +35,10 @@ def command(
       henji verify --redis redis://localhost:6379
     """
     settings = gather(settings_file, pairs, redis=("redis.url", redis_url))
-    url = settings["redis.url"]
-    if url in ("none", "embedded"):
-        raise click.UsageError(f"--redis: expected the URL of a Redis that holds a board, got {url}")
-    with open_redis(url) as client:
+    where = redis_of(settings)
+    if isinstance(where, str):
+        raise click.UsageError(f"--redis: expected the URL of a Redis that holds a board, got {where}")
+    with open_redis(where) as client:
         prefixes = [Keys(prefix).prefix] if prefix is not None else boards(client) or [BOARD_PREFIX]
         found = {p: verify(client, p) for p in prefixes}
     n = sum(len(violations) for violations in found.values())

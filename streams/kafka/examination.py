@@ -19,6 +19,7 @@ from streams.kafka.foreign_errors import mapped
 from streams.kafka.layout import Layout, Topic
 from streams.kafka.sender import place
 from streams.kafka.topic_checks import Finding, count, judge
+from streams.kafka.topic_ends import begins_and_ends
 from streams.kafka.topics import describe
 
 __all__ = ["Seen", "examine", "judge_clock", "judge_placement"]
@@ -107,7 +108,8 @@ async def _brokers(connection: Connection) -> list[Finding]:
         with mapped(connection, "ask the brokers"):
             await client.bootstrap()
             brokers = sorted(client.cluster.brokers(), key=lambda broker: str(broker.nodeId))
-            out, versions = [], {}
+            out: list[Finding] = []
+            versions: dict[int, int] = {}
             for broker in brokers:
                 if not await client.ready(broker.nodeId):
                     told = (
@@ -148,6 +150,7 @@ async def _recent(connection: Connection, topic: str, partitions: int) -> list[S
         client_id="henji-doctor",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        fetch_max_wait_ms=_POLL_MS,
         request_timeout_ms=_TIMEOUT_MS,
     )
     share = -(-_RECENT // partitions)
@@ -155,11 +158,12 @@ async def _recent(connection: Connection, topic: str, partitions: int) -> list[S
     try:
         await consumer.start()
         all_ = [TopicPartition(topic, number) for number in range(partitions)]
-        begins, ends = await consumer.beginning_offsets(all_), await consumer.end_offsets(all_)
-        open_ = {each for each in all_ if ends[each] > begins[each]}
+        extents = await begins_and_ends(consumer, all_, committed=False, patience_s=_TIMEOUT_MS / 1000)
+        open_ = {each for each, (begin, end) in extents.items() if end > begin}
         consumer.assign(sorted(open_))
         for each in open_:
-            consumer.seek(each, max(begins[each], ends[each] - share))
+            begin, end = extents[each]
+            consumer.seek(each, max(begin, end - share))
         deadline = time.monotonic() + _TIMEOUT_MS / 1000
         while open_ and time.monotonic() < deadline:
             found = await consumer.getmany(*open_, timeout_ms=_POLL_MS)
@@ -168,7 +172,7 @@ async def _recent(connection: Connection, topic: str, partitions: int) -> list[S
                 for records in found.values()
                 for r in records
             ]
-            open_ = {each for each in open_ if await consumer.position(each) < ends[each]}
+            open_ = {each for each in open_ if await consumer.position(each) < extents[each][1]}
     finally:
         await consumer.stop()
     return out

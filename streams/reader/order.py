@@ -18,7 +18,7 @@ from streams.reader.record import Record
 __all__ = ["event_order", "in_order"]
 
 # The order (time, id, number), then a `Record`.
-_Entry: TypeAlias = tuple[int, str, int, bytes, str, int, int | None, bytes | None, int | None]
+_Entry: TypeAlias = tuple[int, str, int, bytes | None, str, int, int | None, bytes | None, int | None]
 # A tuple, its numbers and its strings, beside the raw bytes.
 _OVERHEAD = 400
 _CHUNK = 1000
@@ -26,13 +26,13 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[_Entry]).decode
 
 
-def event_order(raw: bytes, vocabulary: Vocabulary | None) -> tuple[int, str]:
+def event_order(raw: bytes | None, vocabulary: Vocabulary | None) -> tuple[int, str]:
     """Event time in ms and event id of a record; (-1, "") when it has none that can be read.
 
     Such a record is dead, so its place does not matter to any result; at the front it is reported first.
     """
     try:
-        record = orjson.loads(raw)
+        record = orjson.loads(raw or b"")
     except orjson.JSONDecodeError:
         return -1, ""
     if not isinstance(record, dict):
@@ -78,7 +78,7 @@ def in_order(
                 ts, event_id = event_order(record.raw, vocabulary)
                 number += 1
                 entries.append((ts, event_id, number, *record))
-                held += len(record.raw) + _OVERHEAD
+                held += len(record.raw or b"") + _OVERHEAD
             if held > memory:
                 runs.append(_spill(entries, Path(folder) / f"run-{len(runs)}"))
                 entries, held = [], 0

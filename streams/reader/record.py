@@ -14,7 +14,8 @@ class Record(NamedTuple):
     ----------
     raw
         One JSON object as it stands in the file; of a row of a table, the object made of it. Bytes that are no event
-        (a row with too many cells, the first bytes of an endless line) come too and fail when they are decoded.
+        (a row with too many cells, the first bytes of an endless line) come too and fail when they are decoded. `None`
+        is the value of a Kafka record that has none (a tombstone).
     source
         The file, as it was named; `log` for rows of a SELECT over all files.
     position
@@ -27,7 +28,7 @@ class Record(NamedTuple):
         Partition of the Kafka record, whose offset `position` then is; `None` in files.
     """
 
-    raw: bytes
+    raw: bytes | None
     source: str
     position: int
     record_ts: int | None = None

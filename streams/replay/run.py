@@ -28,6 +28,9 @@ STAGES = ("read", "decode", "load", "engine", "files", "ledger")
 """Where the time goes."""
 
 
+_NO_VALUE = (1 << 64) - 1
+
+
 class Replay:
     """A run over a log.
 
@@ -161,8 +164,10 @@ class Replay:
         )
 
     def _note(self, record: Record) -> None:
-        self._hash.update(len(record.raw).to_bytes(8, "little"))
-        self._hash.update(record.raw)
+        raw = record.raw
+        # A length that no record has stands for no value.
+        self._hash.update((_NO_VALUE if raw is None else len(raw)).to_bytes(8, "little"))
+        self._hash.update(raw or b"")
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
@@ -258,6 +263,6 @@ def _dead_line(record: Record, dead: DeadRecord) -> bytes:
         "message": dead.message,
     }
     try:
-        return orjson.dumps({**line, "raw": record.raw.decode("utf-8")})
+        return orjson.dumps({**line, "raw": record.raw.decode("utf-8") if record.raw is not None else None})
     except UnicodeDecodeError:
-        return orjson.dumps({**line, "raw_base64": b64encode(record.raw).decode("ascii")})
+        return orjson.dumps({**line, "raw_base64": b64encode(record.raw or b"").decode("ascii")})

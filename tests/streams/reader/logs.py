@@ -41,4 +41,4 @@ def flat(batches: Iterable[list[Record]]) -> list[Record]:
 
 def decoded(batches: Iterable[list[Record]]) -> list[dict[str, Any]]:
     """All records of a log as objects."""
-    return [orjson.loads(record.raw) for record in flat(batches)]
+    return [orjson.loads(record.raw or b"") for record in flat(batches)]

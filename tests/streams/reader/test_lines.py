@@ -76,6 +76,7 @@ def test_an_endless_line_is_too_large_and_the_next_one_is_read(tmp_path: Path, p
     path.write_bytes(b"[]\n" + start + padding * (MAX_LINE + 300_000) + b"\n{}\n")
     first, endless, last = flat(open_log([path]))
     assert (first.raw, last.raw, last.position) == (b"[]", b"{}", 3)
+    assert endless.raw is not None
     assert endless.raw.startswith(start)
     assert 256 < len(endless.raw) < 100_000
     with pytest.raises(InvalidEvent) as caught:
@@ -125,4 +126,5 @@ def test_a_bomb_does_not_fill_memory(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl.zst"
     path.write_bytes(zstandard.compress(b"\0" * (1 << 28)))
     (record,) = flat(open_log([path]))
+    assert record.raw is not None
     assert len(record.raw) == 65_537

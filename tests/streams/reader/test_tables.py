@@ -83,7 +83,7 @@ def test_csv_may_be_packed_and_have_another_delimiter(tmp_path: Path, delimiter:
 def test_rows_that_are_no_rows_come_as_dead_records(tmp_path: Path) -> None:
     path = text(tmp_path / "log.csv", b"event_id,ts,kind\n1,1,view\n2,2\n3,3,view,x,y\n4,\xff,view\n5,5,view\n")
     records = flat(open_log([path]))
-    assert [record.raw[:16] for record in records[:2]] == [b'{"event_id":"1",', b'{"event_id":"5",']
+    assert [(record.raw or b"")[:16] for record in records[:2]] == [b'{"event_id":"1",', b'{"event_id":"5",']
     assert [(record.position, record.source) for record in records[2:]] == [(n, str(path)) for n in (3, 4, 5)]
     assert [record.raw for record in records[2:4]] == [b"2,2", b"3,3,view,x,y"]
     for record in records[2:]:
