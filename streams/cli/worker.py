@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from streams.live.log import set_up_logging
 from streams.live.worker import Worker, WorkerOptions
 from streams.redis.policy import check_policy
 
-__all__ = ["command"]
+__all__ = ["SWITCH_S", "command"]
+
+SWITCH_S = 0.001
+"""How long a thread may keep the interpreter while another waits, seconds: a third off the median latency at half load
+(`python -m benchmarks.live`)."""
 
 
 @click.command("worker")
@@ -87,6 +92,8 @@ def command(
     options = WorkerOptions.of(settings, start=start or "")
     vocabulary = read_vocabulary(map_file)
     undo = set_up_logging(settings["worker.log"])
+    # Three threads hand each other small pieces of work; with the usual 5 ms each handing over may take as long.
+    sys.setswitchinterval(SWITCH_S)
     try:
         with open_redis(where) as client:
             for finding in check_policy(client):

@@ -84,6 +84,8 @@ class LivePartition:
         Share of dead records beyond which it blows, or `None`.
     alerts_topic
         Where copies of the alerts go; empty: nowhere.
+    about
+        What the board says about itself (`BoardMeta.more`): `open` puts in where it was told to begin.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LivePartition:
         vocabulary: Vocabulary | None = None,
         fuse: float | None = None,
         alerts_topic: str = "",
+        about: dict[str, str] | None = None,
     ) -> None:
         self.ledger = ledger
         self.number = ledger.binding.partition
@@ -115,8 +118,10 @@ class LivePartition:
         self._settings = settings
         self._digest = settings.digest()
         self._alerts_topic = alerts_topic
+        self._about = {} if about is None else about
         self._last_hash = ""
         self._verify = False
+        self._in_hand: tuple[FetchedBatch, Prepared | None] | None = None
         self._stage_started = 0.0
         self._group = LaneGroup(
             settings, rules, ledger, partitions=partitions, vocabulary=vocabulary, spent=self._spend
@@ -169,6 +174,9 @@ class LivePartition:
                     f"one that begins at {log_start}: records were deleted before they were read. Raise the topic's "
                     "retention; to go on without them, reset the ledger and begin with --start earliest"
                 )
+        if self.started:
+            how, _, offset = self.started.partition("@")
+            self._about |= {"start": how, "since": f"{topic}@{offset}"}
         self._group.load()
         self.waiting, self.n_shipped = self.ledger.outbox(), 0
         if found is None and self.started:
@@ -199,15 +207,16 @@ class LivePartition:
         if self._verify:
             self._compare(records[0])
             records = records[1:]
-            self._verify = False
         if not records:
-            self.handled_to = batch.end
+            self.handled_to, self._verify = batch.end, False
             return None
         self._stage_started = perf_counter()
         self.seconds = {}
         source = str(self.ledger.binding)
         found = [Record(r.value, source, r.offset, r.timestamp, r.key, r.partition) for r in records]
         applied = self._group.apply(found, self.counts)
+        # Not before: a store that is away makes us come again with the same batch.
+        self._verify = False
         for lane, (record_ts, clock) in applied.newest.items():
             self.last_event_at[lane] = record_ts
             self.append_delays[lane] = record_ts - clock
@@ -215,6 +224,25 @@ class LivePartition:
         entries = self._outgoing(applied.outcomes) if self._alerts_topic else []
         position = self._position(batch.end, applied.counts, record_hash(records[-1]))
         return Prepared(found, applied, counts, position, Outbox(self.n_shipped, entries))
+
+    def take(self, batch: FetchedBatch) -> tuple[Prepared | None, bool]:
+        """Apply a batch and, unless something must go to another topic first, make it durable: one trip to the thread.
+
+        After `StoreUnavailable` the same call goes on where it stopped.
+
+        Returns
+        -------
+        tuple
+            What was prepared (`None`: nothing new), and whether it is durable already.
+        """
+        if self._in_hand is None or self._in_hand[0] is not batch:
+            self._in_hand = (batch, self.prepare(batch))
+        prepared = self._in_hand[1]
+        clean = prepared is not None and not prepared.applied.dead and not prepared.applied.late
+        if prepared is not None and clean:
+            self.commit(prepared)
+        self._in_hand = None
+        return prepared, clean
 
     def commit(self, prepared: Prepared) -> None:
         """Make a batch durable: state, board, alerts and position in one transaction."""
@@ -258,7 +286,7 @@ class LivePartition:
             counts=counts,
             last_hash=last_hash,
             input=self.started,
-            append_delays=self.append_delays,
+            append_delays=dict(self.append_delays),
         )
 
     def _outgoing(self, outcomes: Sequence[Outcome]) -> list[bytes]:

@@ -21,7 +21,9 @@ Tables, `take`, transactions and Faust's web server are not used.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, cast
 
 import faust
@@ -33,7 +35,12 @@ from faust.types import TP, ConsumerMessage
 
 from streams.live.batch import FetchedBatch
 
-__all__ = ["BatchConsumer", "BatchSchema", "BatchTransport", "Desk", "LiveApp", "PartitionEnds"]
+__all__ = ["MAX_UNFINISHED", "BatchConsumer", "BatchSchema", "BatchTransport", "Desk", "LiveApp", "PartitionEnds"]
+
+
+MAX_UNFINISHED = 2
+"""While so many batches wait for the agent, no more are fetched: one in hand, one that follows at once. (A fetch gives
+a batch of each partition, so a few more may wait.)"""
 
 
 class PartitionEnds(NamedTuple):
@@ -129,6 +136,10 @@ class BatchConsumer(Consumer):
         super().__init__(*arguments, **options)
         # Partition -> offset after what was handed on last.
         self._handed: dict[int, int] = {}
+        # Batches that the agent has not finished, and an event that is set while there is room for more.
+        self._unfinished = 0
+        self._room = asyncio.Event()
+        self._room.set()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -144,6 +155,12 @@ class BatchConsumer(Consumer):
             Longest wait for the first record, seconds.
         """
         app = self.app
+        if not self._room.is_set():
+            # Faust's own way to wait for room, a full queue, pauses partitions and then sleeps for a second.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), timeout)
+            if not self._room.is_set():
+                return
         try:
             records, _ = await self._wait_next_records(timeout)
         except OffsetOutOfRangeError as error:
@@ -161,6 +178,9 @@ class BatchConsumer(Consumer):
             last = found[-1]
             batch = FetchedBatch(tp.partition, found, self._handed.get(tp.partition, -1), generation)
             self._handed[tp.partition] = batch.end
+            self._unfinished += 1
+            if self._unfinished >= MAX_UNFINISHED:
+                self._room.clear()
             yield (
                 tp,
                 ConsumerMessage(
@@ -179,6 +199,18 @@ class BatchConsumer(Consumer):
                     generation_id=generation,
                 ),
             )
+
+    def finished(self, batch: FetchedBatch) -> None:
+        """The agent is done with a batch; another may be fetched."""
+        if batch.generation == self.app.consumer_generation_id:
+            self._unfinished = max(0, self._unfinished - 1)
+        if self._unfinished < MAX_UNFINISHED:
+            self._room.set()
+
+    def _forget_unfinished(self) -> None:
+        # Faust has emptied the agent's queue.
+        self._unfinished = 0
+        self._room.set()
 
     def handed(self, partition: int) -> int | None:
         """Offset after what was handed on last of a partition."""
@@ -208,6 +240,7 @@ class BatchConsumer(Consumer):
 
     async def perform_seek(self) -> None:
         """Open the partitions that are assigned and go where their ledgers say."""
+        self._forget_unfinished()
         ours = frozenset(tp.partition for tp in self.assignment() if tp.topic == self.app.events_topic)
         places = await self.app.desk.open(ours, self.app.consumer_generation_id)
         closed = {TP(self.app.events_topic, each) for each in ours - places.keys()}
@@ -233,6 +266,7 @@ class BatchConsumer(Consumer):
         await self.commit()
         await super().on_partitions_revoked(revoked)
         self._handed.clear()
+        self._forget_unfinished()
         await self.app.desk.revoked()
 
     # -- the group -----------------------------------------------------------------------------------------------

@@ -255,8 +255,8 @@ class Worker:
             cache="memory://",
             web_enabled=False,
             stream_wait_empty=True,
-            # Counts batches: one in hand, two on the way.
-            stream_buffer_maxsize=2,
+            # Never full: the transport waits for room (`MAX_UNFINISHED`).
+            stream_buffer_maxsize=4096,
             broker_max_poll_records=options.poll_records,
             consumer_max_fetch_size=options.fetch_bytes,
             broker_session_timeout=options.session_timeout_ms / 1000,
@@ -284,6 +284,8 @@ class Worker:
                 await self._take(batch)
             except Exception as error:
                 await self._fail(error)
+            finally:
+                self._consumer.finished(batch)
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -300,13 +302,16 @@ class Worker:
                 return
             self.metrics.spent("fetch_wait", time.monotonic() - self._idle_since)
             try:
-                prepared = await self._retried(part, functools.partial(part.prepare, batch))
+                prepared, durable = await self._retried(part, functools.partial(part.take, batch))
                 if prepared is not None:
-                    started = time.perf_counter()
-                    await self._send_letters(part, prepared)
-                    part.seconds["dead_letters"] = time.perf_counter() - started
-                    self._check_fuse(part, prepared)
-                    await self._retried(part, functools.partial(part.commit, prepared))
+                    if not durable:
+                        started = time.perf_counter()
+                        await self._send_letters(part, prepared)
+                        part.seconds["dead_letters"] = time.perf_counter() - started
+                        self._check_fuse(part, prepared)
+                        await self._retried(part, functools.partial(part.commit, prepared))
+                    else:
+                        self._check_fuse(part, prepared)
                     self._count(part, prepared)
                     await self._ship(part)
             except _GivenUpError:
