@@ -118,16 +118,20 @@ class LaneGroup:
         self._limits = limits or Limits()
         self._cache = cache
         self._spent = spent
+        # The lanes hold what no ledger knows: the engine failed half-way.
+        self._spoilt = False
 
     def load(self, *, keep_all: bool = False) -> None:
         """Take all lanes from the ledger anew."""
-        self.lanes = {}
+        lanes: dict[int, Lane] = {}
         for number in self._ledger.binding.own:
             record, models, timers = self._ledger.lane_state(number)
             cache = _ALL if keep_all else self._cache
-            self.lanes[number] = Lane(
+            lanes[number] = Lane(
                 number, self.settings, self.rules, record=record, models=models, timers=timers, cache=cache
             )
+        # All at once: another thread may look at the clocks meanwhile, and a store that is away changes nothing.
+        self.lanes = lanes
 
     def apply(self, records: Sequence[Record], counts: Counts) -> Applied:
         """Apply a batch.
@@ -146,6 +150,9 @@ class LaneGroup:
         StateIncompatible
             If a memory is damaged, or the engine fails on too many events.
         """
+        if self._spoilt:
+            self.load()
+            self._spoilt = False
         by_lane, dead = self._decode(records)
         self._spent("decode")
         self._admit(by_lane)
@@ -156,6 +163,7 @@ class LaneGroup:
             raise
         except Exception:
             # A bug in the engine on some event must not stop the stream, nor lose it.
+            self._spoilt = True
             outcomes, failed = self._apply_around(by_lane)
             dead += failed
         for outcome in outcomes:
@@ -225,7 +233,9 @@ class LaneGroup:
             if culprit is None:
                 self.load()
                 self._admit(good)
-                return self._apply(good), list(failed.values())
+                outcomes = self._apply(good)
+                self._spoilt = False
+                return outcomes, list(failed.values())
             index, error = culprit
             got = f"{type(error).__name__}: {error}"
             # The place and the traceback, never the payload.
