@@ -14,6 +14,7 @@ from engine.errors import RecoverableError, UsageError
 from streams.kafka.connection import Connection
 from streams.kafka.dead_letter import MAX_LETTER_BYTES, DeadLetter, Foreign, Place, Resolution, read
 from streams.kafka.foreign_errors import mapped
+from streams.kafka.topic_ends import begins_and_ends
 from streams.kafka.topics import partition_count
 
 __all__ = ["LetterLog", "Stored"]
@@ -101,9 +102,9 @@ class LetterLog:
             with mapped(self._connection, f"read {self.topic}"):
                 await self._consumer.start()
                 partitions = [TopicPartition(self.topic, number) for number in range(n_partitions)]
-                begins = await self._consumer.beginning_offsets(partitions)
-                ends = await self._consumer.end_offsets(partitions)
-                self._extents = {each: (begins[each], ends[each]) for each in partitions}
+                self._extents = await begins_and_ends(
+                    self._consumer, partitions, committed=True, patience_s=_PATIENCE_S
+                )
         except BaseException:
             await self._consumer.stop()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from streams.kafka.topics import describe
 __all__ = ["Seen", "examine", "judge_clock", "judge_placement"]
 
 _TIMEOUT_MS = 5_000
+# Of everything together: somebody waits in front of a terminal.
+_PATIENCE_S = 30.0
 _RECENT = 1_000
 _POLL_MS = 100
 # Two machines that keep time by NTP differ by milliseconds; a record that is being appended while we look, by less.
@@ -89,26 +92,33 @@ async def examine(connection: Connection, layout: Layout) -> list[Finding]:
     """
     out: list[Finding] = []
     try:
-        out += await _brokers(connection)
-        # Brokers that cannot be reached would be waited for once more at every step.
-        if all(finding.level != "error" for finding in out):
-            described = await describe(connection, layout, timeout_ms=_TIMEOUT_MS)
-            out += judge(layout, described)
-            for topic in layout.topics:
-                if topic.role == "events" and topic.name in described:
-                    out += await _records(connection, topic, described[topic.name].partitions)
+        with mapped(connection, "examine Kafka"):
+            async with asyncio.timeout(_PATIENCE_S):
+                await _look(connection, layout, out)
     except HenjiError as error:
         out.append(Finding("error", "kafka", str(error)))
     return out
 
 
+async def _look(connection: Connection, layout: Layout, out: list[Finding]) -> None:
+    out += await _brokers(connection)
+    # Brokers that cannot be reached would be waited for once more at every step.
+    if any(finding.level == "error" for finding in out):
+        return
+    described = await describe(connection, layout, timeout_ms=_TIMEOUT_MS)
+    out += judge(layout, described)
+    for topic in layout.topics:
+        if topic.role == "events" and topic.name in described:
+            out += await _records(connection, topic, described[topic.name].partitions)
+
+
 async def _brokers(connection: Connection) -> list[Finding]:
+    out: list[Finding] = []
     client = AIOKafkaClient(**connection.aiokafka(), client_id="henji-doctor", request_timeout_ms=_TIMEOUT_MS)
     try:
         with mapped(connection, "ask the brokers"):
             await client.bootstrap()
             brokers = sorted(client.cluster.brokers(), key=lambda broker: str(broker.nodeId))
-            out: list[Finding] = []
             versions: dict[int, int] = {}
             for broker in brokers:
                 if not await client.ready(broker.nodeId):
@@ -160,7 +170,6 @@ async def _recent(connection: Connection, topic: str, partitions: int) -> list[S
         all_ = [TopicPartition(topic, number) for number in range(partitions)]
         extents = await begins_and_ends(consumer, all_, committed=False, patience_s=_TIMEOUT_MS / 1000)
         open_ = {each for each, (begin, end) in extents.items() if end > begin}
-        consumer.assign(sorted(open_))
         for each in open_:
             begin, end = extents[each]
             consumer.seek(each, max(begin, end - share))
