@@ -25,7 +25,7 @@ _COMMANDS = {
     "dlq": "Dead letters and late events: list, show, replay.",
     "topics": "Make the topics of a deployment in Kafka, or check them.",
     "digest": "Sum up a live ledger, to compare with a replay of the same log.",
-    "doctor": "Check this machine, the settings and Redis, and say what to do.",
+    "doctor": "Check this machine, the settings, Redis and Kafka, and say what to do.",
 }
 
 

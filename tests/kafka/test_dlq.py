@@ -17,7 +17,7 @@ from engine.errors import InvalidEvent, UsageError
 from streams.cli import main
 from streams.kafka import topics
 from streams.kafka.connection import Connection
-from streams.kafka.dead_letter import MAX_LETTER_BYTES, DeadLetter, Place, Resolution
+from streams.kafka.dead_letter import MAX_LETTER_BYTES, MAX_RAW_BYTES, DeadLetter, Place, Resolution
 from streams.kafka.dead_letter_log import LetterLog, Stored
 from streams.kafka.dead_letter_replay import Replayer
 from streams.kafka.layout import Layout
@@ -267,6 +267,12 @@ def test_a_cut_letter_is_never_taken_for_the_record(desk: Desk) -> None:
     assert desk.run("list")["letters"][0]["bytes"] == MAX_LETTER_BYTES + 1
     assert desk.run("replay", "--all", "--force")["held_back_by_reason"] == {"cut": 1}
     assert desk.records() == []
+
+
+def test_the_longest_record_that_a_letter_holds_whole_fits_the_topic(desk: Desk) -> None:
+    raw = b"x" * (MAX_RAW_BYTES - 2)
+    desk.write(desk.letter(1, raw, "too_large", message="界" * 1_000))
+    assert desk.run("show", desk.place(1))["raw"] == raw.decode()
 
 
 def test_a_selection_must_be_given_and_only_one(desk: Desk) -> None:
