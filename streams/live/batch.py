@@ -18,7 +18,7 @@ class FetchedBatch(NamedTuple):
     records
         aiokafka's, at least one.
     follows
-        What was handed on of this partition before: the offset after the last record, or the place of the last seek.
+        Where the consumer stood before: after the last record of the fetch before, or at the place of the last seek.
         A batch that does not follow on the one before shows that something got lost on the way through the process.
     generation
         Of the consumer group when the batch was handed on.

@@ -6,6 +6,8 @@ The contract, and what of Faust 0.15 it leans on (tests/streams/live/test_transp
   to the agent, waits for room in its queue, and is acknowledged when the agent asks for the next. We give one message
   per partition and fetch: its value is a `FetchedBatch`, its offset that of the last record. That makes Faust's cost a
   few microseconds per event where it is 200 with a message for each.
+* `_fetch_records` and `_seek_wait` run in the consumer's thread, and nothing else moves its position between two
+  assignments: there we note what each batch follows on. The lanes refuse one that does not follow on the one before.
 * `_add_gap` and `_new_offset` keep Faust's book of acknowledged offsets. The ledger decides instead: there are no gaps
   to track, and what is committed to Kafka (for lag monitors only) is what the ledger has.
 * `perform_seek` is where Faust puts the consumer after every rebalance, the only place where a seek survives. We ask
@@ -22,13 +24,13 @@ Tables, `take`, transactions and Faust's web server are not used.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, cast
 
 import faust
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
@@ -37,6 +39,9 @@ from streams.live.batch import FetchedBatch
 
 __all__ = ["MAX_UNFINISHED", "BatchConsumer", "BatchSchema", "BatchTransport", "Desk", "LiveApp", "PartitionEnds"]
 
+
+# A commit serves lag monitors only; while Kafka is away it must not hold up a rebalance or the end of the worker.
+_COMMIT_S = 5.0
 
 MAX_UNFINISHED = 2
 """While so many batches wait for the agent, no more are fetched: one in hand, one that follows at once. (A fetch gives
@@ -102,8 +107,24 @@ class LiveApp(faust.App):
         return BatchTransport(self.conf.broker_consumer, self)
 
 
+class _Fetched(NamedTuple):
+    """Records of a partition, and where the consumer stood before; `None`: not where a ledger said."""
+
+    follows: int | None
+    records: Sequence[Any]
+
+
 class _ConsumerThread(AIOKafkaConsumerThread):
-    """The thread in which aiokafka's consumer lives."""
+    """The thread in which aiokafka's consumer lives.
+
+    It keeps the book of where that consumer stands, as only here nothing comes between a move and its entry: what was
+    fetched before a seek can never be taken for what follows on it.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # Partition -> offset after what was fetched last, or of the last seek; none before the first seek.
+        self.places: dict[TP, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -116,11 +137,36 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         assigned = self.assignment()
         ours = {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items() if tp in assigned}
         try:
-            await consumer.commit(ours)
-        except KafkaError as error:
+            await asyncio.wait_for(consumer.commit(ours), _COMMIT_S)
+        except (KafkaError, TimeoutError) as error:
             self.log.warning("offsets were not committed (%s); the ledger has them", type(error).__name__)
             return False
         return True
+
+    async def _fetch_records(self, *arguments: Any, **options: Any) -> Any:
+        found = await super()._fetch_records(*arguments, **options)
+        return {tp: _Fetched(self._move(tp, int(records[-1].offset) + 1), records) for tp, records in found.items()}
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        for tp, offset in partitions.items():
+            consumer.seek(tp, offset)
+            self.places[tp] = offset
+        await super()._seek_wait(consumer, partitions)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self.places.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        # From here on the consumer stands where Kafka's committed offsets say, until it is sought.
+        self.places.clear()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    def _move(self, tp: TP, end: int) -> int | None:
+        before = self.places.get(tp)
+        if before is not None:
+            self.places[tp] = end
+        return before
 
     def rejoin(self) -> None:
         """Ask the group for a new assignment; called in this thread."""
@@ -134,8 +180,6 @@ class BatchConsumer(Consumer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Partition -> offset after what was handed on last.
-        self._handed: dict[int, int] = {}
         # Batches that the agent has not finished, and an event that is set while there is room for more.
         self._unfinished = 0
         self._room = asyncio.Event()
@@ -162,22 +206,24 @@ class BatchConsumer(Consumer):
             if not self._room.is_set():
                 return
         try:
-            records, _ = await self._wait_next_records(timeout)
+            fetched, _ = await self._wait_next_records(timeout)
         except OffsetOutOfRangeError as error:
             await app.desk.out_of_range(error)
             return
-        generation = app.consumer_generation_id
-        if not records or self.should_stop:
+        except NoOffsetForPartitionError:
+            # Assigned to a worker that fetched already (a spare), and not sought yet.
             return
-        for tp, found in records.items():
+        generation = app.consumer_generation_id
+        if not fetched or self.should_stop:
+            return
+        for tp, (follows, found) in cast("dict[TP, _Fetched]", fetched).items():
             # A rebalance began: what was fetched is dropped here and read again from the ledger's offset.
             if not self.flow_active or generation != app.consumer_generation_id:
                 return
-            if not found or tp.topic != app.events_topic:
+            if follows is None or tp.topic != app.events_topic:
                 continue
             last = found[-1]
-            batch = FetchedBatch(tp.partition, found, self._handed.get(tp.partition, -1), generation)
-            self._handed[tp.partition] = batch.end
+            batch = FetchedBatch(tp.partition, found, follows, generation)
             self._unfinished += 1
             if self._unfinished >= MAX_UNFINISHED:
                 self._room.clear()
@@ -212,9 +258,9 @@ class BatchConsumer(Consumer):
         self._unfinished = 0
         self._room.set()
 
-    def handed(self, partition: int) -> int | None:
-        """Offset after what was handed on last of a partition."""
-        return self._handed.get(partition)
+    def taken(self, partition: int) -> int | None:
+        """Offset after what was fetched last of a partition, or of the last seek; `None` before that."""
+        return cast(_ConsumerThread, self._thread).places.get(TP(self.app.events_topic, partition))
 
     def ends(self, partition: int) -> PartitionEnds | None:
         """Where a partition stands; `None` when it is not ours or has no position yet."""
@@ -242,18 +288,15 @@ class BatchConsumer(Consumer):
         """Open the partitions that are assigned and go where their ledgers say."""
         self._forget_unfinished()
         ours = frozenset(tp.partition for tp in self.assignment() if tp.topic == self.app.events_topic)
-        places = await self.app.desk.open(ours, self.app.consumer_generation_id)
-        closed = {TP(self.app.events_topic, each) for each in ours - places.keys()}
-        if closed:
-            self.pause_partitions(closed)
-        await self.seek_partitions(places)
+        # Faust has just resumed them; a worker that was a spare fetches already.
+        self.pause_partitions({TP(self.app.events_topic, each) for each in ours})
+        await self.seek_partitions(await self.app.desk.open(ours, self.app.consumer_generation_id))
 
     async def seek_partitions(self, places: Mapping[int, int]) -> None:
         """Go on at these offsets, by partition, and fetch from there."""
         if not places:
             return
         seeks = {TP(self.app.events_topic, partition): offset for partition, offset in places.items()}
-        self._handed.update(places)
         for tp in seeks:
             # Faust drops what lies below the offset that it has read last.
             self._read_offset[tp] = None
@@ -265,9 +308,14 @@ class BatchConsumer(Consumer):
         # Faust forgets what was acknowledged before it commits for the last time.
         await self.commit()
         await super().on_partitions_revoked(revoked)
-        self._handed.clear()
         self._forget_unfinished()
         await self.app.desk.revoked()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """As Faust does it; without a partition there is nothing to seek, and the desk has to hear of it here."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        if not assigned:
+            await self.app.desk.open(frozenset(), generation_id)
 
     # -- the group -----------------------------------------------------------------------------------------------
 

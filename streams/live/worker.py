@@ -607,8 +607,8 @@ class Worker:
             ends = self._consumer.ends(part.number)
             if ends is not None and ends.answered_ms is not None and ends.end is not None:
                 self.progress.read_to(part.number, ends.position, ends.end, ends.answered_ms)
-                handed = self._consumer.handed(part.number)
-                if handed == part.handled_to and ends.position >= ends.end:
+                taken = self._consumer.taken(part.number)
+                if taken == part.handled_to and ends.position >= ends.end:
                     # The rest, if any, are markers of transactions.
                     self.progress.committed(part.number, ends.position, now_ms, None)
                     await self._tick(part, now_ms)
