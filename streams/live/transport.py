@@ -10,8 +10,8 @@ The contract, and what of Faust 0.15 it leans on (tests/streams/live/test_transp
   assignments: there we note what each batch follows on. The lanes refuse one that does not follow on the one before.
 * `_add_gap` and `_new_offset` keep Faust's book of acknowledged offsets. The ledger decides instead: there are no gaps
   to track, and what is committed to Kafka (for lag monitors only) is what the ledger has.
-* `perform_seek` is where Faust puts the consumer after every rebalance, the only place where a seek survives. We ask
-  the desk, which claims the partitions, reads the ledger, and says where each goes on.
+* `perform_seek` is where Faust puts the consumer after every rebalance; no seek before it survives. We pause everything
+  and ask the desk, which claims the partitions, reads the ledger, and has each go on where that says.
 * `on_partitions_revoked` returns when the agent has finished the batch in hand (`stream_wait_empty`); only then does
   the desk let go of the partitions.
 * Nothing is ever decoded by Faust: `BatchSchema` passes the batch through.
@@ -69,8 +69,11 @@ class PartitionEnds(NamedTuple):
 class Desk(Protocol):
     """Who owns partitions: the worker, as the transport sees it."""
 
-    async def open(self, partitions: frozenset[int], generation: int) -> Mapping[int, int]:
-        """Take these partitions and read where each goes on; those left out are paused until they can be opened."""
+    async def open(self, partitions: frozenset[int], generation: int) -> None:
+        """Take these partitions, which are paused, and call `seek_partitions` for each that was opened.
+
+        Must return within `broker_request_timeout`, or Faust ends no rebalance any more; what is left follows later.
+        """
 
     async def revoked(self) -> None:
         """Every partition is given up; nothing of them is in hand any more."""
@@ -290,10 +293,16 @@ class BatchConsumer(Consumer):
         ours = frozenset(tp.partition for tp in self.assignment() if tp.topic == self.app.events_topic)
         # Faust has just resumed them; a worker that was a spare fetches already.
         self.pause_partitions({TP(self.app.events_topic, each) for each in ours})
-        await self.seek_partitions(await self.app.desk.open(ours, self.app.consumer_generation_id))
+        await self.app.desk.open(ours, self.app.consumer_generation_id)
 
     async def seek_partitions(self, places: Mapping[int, int]) -> None:
-        """Go on at these offsets, by partition, and fetch from there."""
+        """Go on at these offsets, by partition, and fetch from there.
+
+        Raises
+        ------
+        IllegalStateError
+            If a partition is not ours (any more).
+        """
         if not places:
             return
         seeks = {TP(self.app.events_topic, partition): offset for partition, offset in places.items()}

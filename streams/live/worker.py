@@ -11,14 +11,15 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import IllegalStateError, OffsetOutOfRangeError
 from faust.sensors.monitor import Monitor
 from yarl import URL
 
@@ -29,6 +30,7 @@ from engine.vocabulary import Vocabulary
 from streams.board_maker import board_maker
 from streams.kafka.connection import Connection, TopicNames
 from streams.kafka.dead_letter import LATE, DeadLetter
+from streams.kafka.foreign_errors import mapped
 from streams.kafka.producer import start_producer, stop_producer
 from streams.ledger import Binding
 from streams.live.batch import FetchedBatch
@@ -56,6 +58,11 @@ _Answer = TypeVar("_Answer")
 _BACKOFF = Backoff(attempts=3, base_s=0.05, cap_s=0.2)
 _RETRY_FIRST_S, _RETRY_LONGEST_S = 0.1, 5.0
 _STATUS_S = 1.0
+# How long a rebalance waits for the partitions to open; Faust breaks down when it waits for more than
+# `broker_request_timeout`. The rest is opened while others work.
+_OPEN_S = 10.0
+# How long records that Kafka does not acknowledge may hold up a rebalance or the end, and how often we look.
+_ACKNOWLEDGE_S, _LOOK_S = 5.0, 0.5
 _HEARTBEAT_MS = 10_000
 _HEARTBEAT_SOON_MS = 1_000
 
@@ -166,6 +173,11 @@ class Worker:
         self._board_of = board_maker(settings, rules)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="henji-lanes")
         self._parts: dict[int, LivePartition] = {}
+        # Those that were ours when the worker failed.
+        self._abandoned: list[LivePartition] = []
+        # A status ago: partition -> its position if it seemed to be read to its end; those that were not open.
+        self._stood_at: dict[int, int] = {}
+        self._missing: frozenset[int] = frozenset()
         self._n_partitions: int | None = None
         self._ticked: dict[int, int] = {}
         self._said_at: dict[int, int] = {}
@@ -222,18 +234,20 @@ class Worker:
     def _raise_crash(self, tasks: list[asyncio.Task[Any]]) -> None:
         if self._failure is not None or self._stopping.is_set():
             return
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
-        reason = self.app.crash_reason
-        if reason is not None:
-            raise reason
+        with mapped(self._options.connection, f"consume {self._options.topics.events}"):
+            for task in tasks:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+            reason = self.app.crash_reason
+            if reason is not None:
+                raise reason
 
     async def _shut_down(self, tasks: list[asyncio.Task[Any]]) -> None:
         try:
             await self.app.stop()
         finally:
-            for task in [*tasks, *([self._opening] if self._opening else [])]:
+            self._stop_opening()
+            for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._let_go()
@@ -304,14 +318,12 @@ class Worker:
             try:
                 prepared, durable = await self._retried(part, functools.partial(part.take, batch))
                 if prepared is not None:
+                    self._check_fuse(part, prepared)
                     if not durable:
                         started = time.perf_counter()
                         await self._send_letters(part, prepared)
                         part.seconds["dead_letters"] = time.perf_counter() - started
-                        self._check_fuse(part, prepared)
                         await self._retried(part, functools.partial(part.commit, prepared))
-                    else:
-                        self._check_fuse(part, prepared)
                     self._count(part, prepared)
                     await self._ship(part)
             except _GivenUpError:
@@ -338,7 +350,7 @@ class Worker:
                 self._store_failing = True
                 self.metrics.retried()
                 # Whoever takes the partition next reads the same records again.
-                if self.app.rebalancing or self._stopping.is_set():
+                if self._must_let_go(part):
                     raise _GivenUpError from error
                 log.warning("%s; trying again in %g s", error, wait_s)
                 await asyncio.sleep(wait_s)
@@ -379,36 +391,57 @@ class Worker:
 
     async def _produced(self, part: LivePartition, records: list[tuple[str, int | None, dict[str, Any]]]) -> None:
         """Produce and wait until Kafka has everything; until then the batch does not go on."""
-        assert self._producer is not None
         wait_s = _RETRY_FIRST_S
         while records:
             try:
-                # A record without a key has no place of its own; partition 0 is in every topic.
-                futures = [
-                    await self._producer.send(
-                        topic, partition=0 if partition is None and fields["key"] is None else partition, **fields
-                    )
-                    for topic, partition, fields in records
-                ]
-                await asyncio.gather(*futures)
+                with mapped(self._options.connection, f"produce to {records[0][0]}"):
+                    await self._acknowledged(part, records)
                 return
-            except KafkaError as error:
-                if part.generation != self.app.consumer_generation_id or self._stopping.is_set():
+            except RecoverableError as error:
+                if self._must_let_go(part):
                     raise _GivenUpError from error
                 # What got through goes again: letters and alerts carry their identity.
-                log.warning("kafka did not take a record (%s); trying again in %g s", type(error).__name__, wait_s)
+                log.warning("%s; trying again in %g s", error, wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(_RETRY_LONGEST_S, 2 * wait_s)
+
+    async def _acknowledged(self, part: LivePartition, records: list[tuple[str, int | None, dict[str, Any]]]) -> None:
+        sending = asyncio.ensure_future(self._send(records))
+        deadline = time.monotonic() + _ACKNOWLEDGE_S
+        try:
+            # An idempotent producer never gives up a record by itself.
+            while not (await asyncio.wait({sending}, timeout=_LOOK_S))[0]:
+                if self._must_let_go(part) and time.monotonic() > deadline:
+                    raise _GivenUpError
+            sending.result()
+        finally:
+            sending.cancel()
+
+    async def _send(self, records: list[tuple[str, int | None, dict[str, Any]]]) -> None:
+        assert self._producer is not None
+        # A record without a key has no place of its own; partition 0 is in every topic.
+        futures = [
+            await self._producer.send(
+                topic, partition=0 if partition is None and fields["key"] is None else partition, **fields
+            )
+            for topic, partition, fields in records
+        ]
+        await asyncio.gather(*futures)
+
+    def _must_let_go(self, part: LivePartition) -> bool:
+        return part.generation != self.app.consumer_generation_id or self.app.rebalancing or self._stopping.is_set()
 
     def _check_fuse(self, part: LivePartition, prepared: Prepared) -> None:
         blown = part.fuse.add(len(prepared.records), len(prepared.applied.dead))
         self.metrics.fuse(part.number, part.fuse.share)
         if blown:
+            # Before the letters of this batch: a worker that is started again and again must not fill the topic.
+            often = Counter(dead.reason for dead in prepared.applied.dead).most_common(3)
             raise FuseBlown(
                 f"{part.ledger.binding}: expected at most {self._options.fuse:.0%} of the newest records to be dead "
-                f"letters, got {part.fuse.share:.0%} up to offset {prepared.records[-1].position}; a producer is "
-                "broken (`henji dlq list` says how). Mend it; to let these records pass to the dead letters, start "
-                "once with --set worker.fuse=off"
+                f"letters, got {part.fuse.share:.0%} up to offset {prepared.records[-1].position} "
+                f"({', '.join(f'{n} {reason}' for reason, n in often)}); a producer is broken. Mend it; to let these "
+                "records pass to the dead letters, start once with --set worker.fuse=off"
             )
 
     def _count(self, part: LivePartition, prepared: Prepared) -> None:
@@ -438,45 +471,58 @@ class Worker:
 
     # -- partitions ----------------------------------------------------------------------------------------------
 
-    async def open(self, partitions: frozenset[int], generation: int) -> Mapping[int, int]:
-        """Claim partitions and read where each goes on; those for which Redis is away follow later."""
+    async def open(self, partitions: frozenset[int], generation: int) -> None:
+        """Claim partitions, read where each goes on and go there; those that take their time follow later."""
+        self._stop_opening()
+        self.progress.assigned(partitions, _wall_ms())
+        self.metrics.assigned(partitions)
+        log.info("partitions assigned: %s", ", ".join(map(str, sorted(partitions))) or "none")
+        self._opening = asyncio.create_task(self._open_all(partitions, generation, anew=True))
+        await asyncio.wait({self._opening}, timeout=_OPEN_S)
+
+    def _stop_opening(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
-        await self._let_go()
-        now_ms = _wall_ms()
-        self.progress.assigned(partitions, now_ms)
-        self.metrics.assigned(partitions)
-        log.info("partitions assigned: %s", ", ".join(map(str, sorted(partitions))) or "none")
+
+    async def _open_all(self, partitions: frozenset[int], generation: int, *, anew: bool) -> None:
+        wait_s, left = _RETRY_FIRST_S, partitions
         try:
-            self._check_layout()
-            places, left = await self._open_some(partitions, generation)
+            if anew:
+                await self._let_go()
+                self._check_layout()
+            while left and generation == self.app.consumer_generation_id:
+                left = await self._open_some(left, generation)
+                if left:
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(_RETRY_LONGEST_S, 2 * wait_s)
+        except IllegalStateError:
+            log.info("partitions are being taken from us while they are opened")
         except Exception as error:
             await self._fail(error)
-            return {}
-        if left:
-            self._opening = asyncio.create_task(self._open_later(left, generation))
-        return places
 
-    async def _open_some(self, partitions: frozenset[int], generation: int) -> tuple[dict[int, int], frozenset[int]]:
-        ranges = await self._consumer.log_range(partitions)
-        places: dict[int, int] = {}
-        for number in sorted(partitions):
-            begin, end = ranges[number]
-            part = self._new_part(number, generation)
-            try:
-                place = await self._in_thread(functools.partial(part.open, begin, end, self._options.start))
-            except RecoverableError as error:
-                self.metrics.retried()
-                log.warning("%s; the partition is opened later", error)
-                return places, partitions - places.keys()
-            except LedgerConflict as error:
-                log.warning("%s", error)
-                self.metrics.conflict()
-                continue
-            await self._opened(part)
-            places[number] = place
-        return places, partitions - places.keys()
+    async def _open_some(self, partitions: frozenset[int], generation: int) -> frozenset[int]:
+        """Open what can be opened now; says what is left."""
+        left = set(partitions)
+        try:
+            with mapped(self._options.connection, f"read the ends of {self._options.topics.events}"):
+                ranges = await self._consumer.log_range(partitions)
+            for number in sorted(partitions):
+                begin, end = ranges[number]
+                part = self._new_part(number, generation)
+                try:
+                    place = await self._in_thread(functools.partial(part.open, begin, end, self._options.start))
+                except LedgerConflict as error:
+                    log.warning("%s", error)
+                    self.metrics.conflict()
+                    continue
+                await self._opened(part)
+                await self._consumer.seek_partitions({number: place})
+                left.remove(number)
+        except RecoverableError as error:
+            self.metrics.retried()
+            log.warning("%s; what is not open yet is opened later", error)
+        return frozenset(left)
 
     async def _opened(self, part: LivePartition) -> None:
         self._parts[part.number] = part
@@ -489,27 +535,15 @@ class Worker:
         except _GivenUpError:
             log.info("the outbox is sent later", extra={"partition": part.number})
 
-    async def _open_later(self, partitions: frozenset[int], generation: int) -> None:
-        wait_s, left = _RETRY_FIRST_S, partitions
-        try:
-            while left:
-                await asyncio.sleep(wait_s)
-                wait_s = min(_RETRY_LONGEST_S, 2 * wait_s)
-                if generation != self.app.consumer_generation_id:
-                    return
-                places, left = await self._open_some(left, generation)
-                await self._consumer.seek_partitions(places)
-        except Exception as error:
-            await self._fail(error)
-
     def _new_part(self, number: int, generation: int) -> LivePartition:
         options, settings = self._options, self._settings
         assert self._n_partitions is not None
         binding = Binding.of(options.topics.events, number, partitions=self._n_partitions, lanes=settings.lanes)
+        meta = BoardMeta(ENGINE_VERSION, self._rules.version, settings.lanes)
         ledger = RedisLedger(
             self._client,
             binding,
-            BoardMeta(ENGINE_VERSION, self._rules.version, settings.lanes),
+            meta,
             keys=options.keys,
             backoff=_BACKOFF,
             board_of=self._board_of,
@@ -523,17 +557,21 @@ class Worker:
             vocabulary=self._vocabulary,
             fuse=options.fuse,
             alerts_topic=options.topics.alerts,
+            about=meta.more,
         )
 
     async def revoked(self) -> None:
         """Every partition is given up."""
+        self._stop_opening()
         self.progress.revoked()
         self.metrics.revoked()
         await self._let_go()
 
     async def _let_go(self) -> None:
         async with self._batch_lock:
-            parts, self._parts = list(self._parts.values()), {}
+            parts, self._parts = [*self._abandoned, *self._parts.values()], {}
+            self._abandoned.clear()
+            self._stood_at.clear()
             self._ticked.clear()
             self._said_at.clear()
         for part in parts:
@@ -564,6 +602,9 @@ class Worker:
 
     def _check_layout(self) -> None:
         found = self._consumer.n_partitions()
+        if found is None and self._n_partitions is not None:
+            # Metadata of a broker that starts may lack a topic; one that was deleted shows in the fetches.
+            return
         if found is None:
             raise LogMismatch(
                 f"topic {self._options.topics.events}: expected it in Kafka, got no such topic; "
@@ -601,6 +642,7 @@ class Worker:
             self._asked_at = now_ms
             if await self._consumer.answers():
                 self.progress.polled(_wall_ms())
+        self._open_missing()
         for part in list(self._parts.values()):
             if part.generation != self.app.consumer_generation_id:
                 continue
@@ -608,8 +650,13 @@ class Worker:
             if ends is not None and ends.answered_ms is not None and ends.end is not None:
                 self.progress.read_to(part.number, ends.position, ends.end, ends.answered_ms)
                 taken = self._consumer.taken(part.number)
-                if taken == part.handled_to and ends.position >= ends.end:
-                    # The rest, if any, are markers of transactions.
+                at_end = taken == part.handled_to and ends.position >= ends.end
+                stood_at = self._stood_at.pop(part.number, None)
+                if at_end:
+                    self._stood_at[part.number] = ends.position
+                if at_end and stood_at == ends.position:
+                    # The rest, if any, are markers of transactions: records that were fetched just now, of which
+                    # nobody here knows yet, would be known by now.
                     self.progress.committed(part.number, ends.position, now_ms, None)
                     await self._tick(part, now_ms)
             said = self._said_at.get(part.number)
@@ -620,6 +667,15 @@ class Worker:
                     self._said_at[part.number] = now_ms
         self._refresh()
         self._check_stall(now_ms)
+
+    def _open_missing(self) -> None:
+        """Open again what was given up for a rebalance that was over already."""
+        missing = frozenset(self.progress.partitions) - self._parts.keys()
+        if missing and missing == self._missing and (self._opening is None or self._opening.done()):
+            log.info("partitions are opened again: %s", ", ".join(map(str, sorted(missing))))
+            generation = self.app.consumer_generation_id
+            self._opening = asyncio.create_task(self._open_all(missing, generation, anew=False))
+        self._missing = missing
 
     def _check_stall(self, now_ms: int) -> None:
         """A worker that stands still for a reason that it does not know is best started anew."""
@@ -674,6 +730,7 @@ class Worker:
                     f"worker: expected no such error, got {type(error).__name__}: {error}; report it with the log"
                 )
             self.progress.stopped(type(error).__name__)
+        self._abandoned += self._parts.values()
         self._parts.clear()
         self._stopping.set()
 
