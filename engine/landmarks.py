@@ -39,30 +39,43 @@ class Landmark:
         Whether that label was learned.
     """
 
-    __slots__ = (
-        "at",
-        "churn",
-        "churn_done",
-        "engagement",
-        "engagement_done",
-        "has_left",
-        "is_active",
-        "n_engaged",
-        "trigger",
-        "x",
-    )
+    __slots__ = ("_numbers", "_packed", "at", "churn_done", "engagement_done", "has_left", "is_active", "n_engaged",
+                 "trigger")  # fmt: skip
 
     def __init__(self, at: int, trigger: int, x: list[float], churn: float, engagement: float) -> None:
         self.at = at
         self.trigger = trigger
-        self.x = x
-        self.churn = churn
-        self.engagement = engagement
+        # The numbers as they are, or as they are stored; each is made of the other when it is asked for. Most marks are
+        # stored many times before they are learned, and loaded many times without it.
+        self._numbers: tuple[list[float], float, float] | None = (x, churn, engagement)
+        self._packed: bytes | None = None
         self.n_engaged = 0
         self.is_active = False
         self.has_left = False
         self.churn_done = False
         self.engagement_done = False
+
+    @property
+    def x(self) -> list[float]:
+        """The features at that moment."""
+        return self._unpacked()[0]
+
+    @property
+    def churn(self) -> float:
+        """Probability of churn as it was predicted."""
+        return self._unpacked()[1]
+
+    @property
+    def engagement(self) -> float:
+        """Expected number of engagement events as it was predicted."""
+        return self._unpacked()[2]
+
+    def _unpacked(self) -> tuple[list[float], float, float]:
+        if self._numbers is None:
+            packed = self._packed or b""
+            churn, engagement, *x = struct.unpack(f"<{len(packed) // 8}d", packed)
+            self._numbers = (x, churn, engagement)
+        return self._numbers
 
     @property
     def churned(self) -> bool:
@@ -77,16 +90,17 @@ class Landmark:
     def encode(self) -> list[Any]:
         """Plain data for the codec; features as packed doubles, exact."""
         flags = self.is_active | self.has_left << 1 | self.churn_done << 2 | self.engagement_done << 3
-        numbers = struct.pack(f"<{len(self.x) + 2}d", self.churn, self.engagement, *self.x)
-        return [self.at, self.trigger, self.n_engaged, int(flags), numbers]
+        if self._packed is None:
+            x, churn, engagement = self._unpacked()
+            self._packed = struct.pack(f"<{len(x) + 2}d", churn, engagement, *x)
+        return [self.at, self.trigger, self.n_engaged, int(flags), self._packed]
 
     @classmethod
     def decode(cls, data: list[Any]) -> Self:
         """The landmark that `encode` wrote."""
-        at, trigger, n_engaged, flags, packed = data
-        churn, engagement, *x = struct.unpack(f"<{len(packed) // 8}d", packed)
-        mark = cls(at, trigger, x, churn, engagement)
-        mark.n_engaged = n_engaged
+        mark = cls.__new__(cls)
+        mark.at, mark.trigger, mark.n_engaged, flags, mark._packed = data
+        mark._numbers = None
         mark.is_active, mark.has_left = bool(flags & 1), bool(flags & 2)
         mark.churn_done, mark.engagement_done = bool(flags & 4), bool(flags & 8)
         return mark

@@ -78,7 +78,7 @@ class ClassificationMetrics:
      'auc': 0.75, 'average_precision': 0.8333}
     """
 
-    __slots__ = ("_bin_no", "_bin_yes", "_brier_sum", "_decile_n", "_decile_p", "_decile_y", "_log_loss_sum")
+    __slots__ = ("_bin_no", "_bin_yes", "_brier_sum", "_decile_n", "_decile_p", "_decile_y", "_log_loss_sum", "_used")
 
     def __init__(self) -> None:
         self._log_loss_sum = 0.0
@@ -88,6 +88,8 @@ class ClassificationMetrics:
         self._decile_y = [0] * _N_DECILES
         self._bin_no = [0] * LOGIT_BINS
         self._bin_yes = [0] * LOGIT_BINS
+        # The bins in use, few of many.
+        self._used: set[int] = set()
 
     @property
     def n(self) -> int:
@@ -118,7 +120,9 @@ class ClassificationMetrics:
         self._decile_n[decile] += 1
         self._decile_p[decile] += p
         self._decile_y[decile] += int(y)
-        (self._bin_yes if y else self._bin_no)[_logit_bin(p)] += 1
+        found = _logit_bin(p)
+        (self._bin_yes if y else self._bin_no)[found] += 1
+        self._used.add(found)
 
     def merge(self, other: ClassificationMetrics) -> None:
         """Add what `other` counted; `other` stays as it is."""
@@ -129,6 +133,7 @@ class ClassificationMetrics:
         self._decile_y = _added(self._decile_y, other._decile_y)
         self._bin_no = _added(self._bin_no, other._bin_no)
         self._bin_yes = _added(self._bin_yes, other._bin_yes)
+        self._used |= other._used
 
     def get(self) -> dict[str, float]:
         """The figures; one that cannot be known yet is missing.
@@ -160,7 +165,8 @@ class ClassificationMetrics:
         # From the highest score down: `above_yes` of them true and `above_no` false are ranked before the bin.
         above_yes = above_no = 0
         pairs_won = precision_sum = 0.0
-        for no, yes in zip(reversed(self._bin_no), reversed(self._bin_yes), strict=True):
+        for i in sorted(self._used, reverse=True):
+            no, yes = self._bin_no[i], self._bin_yes[i]
             pairs_won += no * (above_yes + yes / 2)
             above_yes += yes
             above_no += no
@@ -176,7 +182,7 @@ class ClassificationMetrics:
 
     def snapshot(self) -> bytes:
         """All sums as data, only the bins in use; see `models.snapshot`."""
-        bins = [i for i in range(LOGIT_BINS) if self._bin_no[i] or self._bin_yes[i]]
+        bins = sorted(self._used)
         state = _ClassificationState(
             log_loss_sum=self._log_loss_sum,
             brier_sum=self._brier_sum,
@@ -203,6 +209,8 @@ class ClassificationMetrics:
         metrics._decile_n, metrics._decile_p, metrics._decile_y = state.decile_n, state.decile_p, state.decile_y
         for i, no, yes in zip(state.bins, state.bin_no, state.bin_yes, strict=True):
             metrics._bin_no[i], metrics._bin_yes[i] = no, yes
+            if no or yes:
+                metrics._used.add(i)
         return metrics
 
 
