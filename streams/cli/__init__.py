@@ -40,11 +40,21 @@ class _Commands(click.Group):
             return None
         command = import_module(f"streams.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        _keep_lines(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _keep_lines(command: click.Command) -> None:
+    r"""Make the `\b` of raw docstrings what click takes for "keep these lines as they are"."""
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _keep_lines(each)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,7 +29,7 @@ from engine.settings import ENGINE_VERSION, ResultSettings
 from engine.vocabulary import Vocabulary
 from streams.board_maker import board_maker
 from streams.kafka.connection import Connection, TopicNames
-from streams.kafka.dead_letter import LATE, DeadLetter
+from streams.kafka.dead_letter import LATE, MAX_LETTER_BYTES, DeadLetter
 from streams.kafka.foreign_errors import mapped
 from streams.kafka.producer import start_producer, stop_producer
 from streams.ledger import Binding
@@ -210,7 +210,7 @@ class Worker:
             log.info("metrics and health at %s", self._health.url)
         tasks: list[asyncio.Task[Any]] = []
         try:
-            self._producer = await start_producer(self._options.connection)
+            self._producer = await start_producer(self._options.connection, max_request_size=MAX_LETTER_BYTES)
             stopped = asyncio.create_task(self._stopping.wait())
             starting = asyncio.create_task(self.app.start())
             tasks += [stopped, starting, asyncio.create_task(self._watch())]
