@@ -43,6 +43,33 @@ _WORDS = {
     "as_of": ("as of", "截至"),
     "up": ("up", "生效"),
     "down": ("ended", "已结束"),
+    "op_raise": ("raised", "触发"),
+    "op_update": ("updated", "更新"),
+    "op_clear": ("cleared", "解除"),
+    "op_contact": ("contact", "来访"),
+    "campus_time": ("campus time", "校园时间"),
+    "events_read": ("events read", "已读事件"),
+    "per_second": ("events/s", "事件/秒"),
+    "flags_up": ("flags up", "生效标记"),
+    "lag": ("lag", "积压"),
+    "input": ("input", "输入"),
+    "fresh": ("fresh", "实时"),
+    "stale": ("stale", "滞后"),
+    "data": ("data", "数据"),
+    "removed": ("removed now; --dir DIR keeps it", "现已删除；用 --dir DIR 可保留"),
+    "starting": (
+        "starting a broker, a Redis and a worker on this machine; Ctrl-C stops all of it",
+        "正在本机启动消息代理、Redis 和工作进程；按 Ctrl-C 全部停止",
+    ),
+    "playing": (
+        "playing {lines:,} events of a simulated campus app, {days:.0f} days in about {seconds:,.0f} s",
+        "播放模拟校园应用的 {lines:,} 个事件，{days:.0f} 天约 {seconds:,.0f} 秒",
+    ),
+    "stopped": ("stopped", "已停止"),
+    "no_broker": (
+        "no embedded broker for this machine, so the log is replayed, not played live",
+        "本机没有可用的内置消息代理，改为重放日志，而非实时播放",
+    ),
 }
 
 language_option = click.option(
