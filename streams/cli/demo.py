@@ -320,7 +320,7 @@ def _live(asked: _Asked, place: Path, simulation: SimulationSettings, speed: flo
     with Deployment(place, asked.given) as deployment:
         factor = None if speed == float("inf") else speed
         player = Player(open_log([log], batch_size=500), factor=factor)
-        if not asked.as_json:
+        if not asked.as_json and factor is not None:
             told = word("playing", asked.lang)
             click.echo(told.format(lines=written.lines, days=span_s * 1000 / DAY_MS, seconds=span_s / speed))
         with live_view(asked.lang, quiet=asked.as_json) as view:

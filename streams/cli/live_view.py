@@ -98,7 +98,8 @@ class TerminalView:
 
     def status(self, status: Status) -> None:
         """Show how it stands."""
-        self._live.update(Text(status_text(status, self._lang), style="reverse"), refresh=True)
+        text = Text(status_text(status, self._lang), style="reverse", no_wrap=True, overflow="ellipsis")
+        self._live.update(text, refresh=True)
 
 
 @contextmanager
