@@ -239,7 +239,8 @@ class RedisLedger:
                     self._run(self._writer.forget(page))
                     page = []
             self._run(self._writer.forget(page))
-            self._run([("UNLINK", *lane_types(keys, lane)), ("HDEL", keys.meta, f"watermark:{lane}")])
+            fields = [f"{name}:{lane}" for name in ("watermark", "input", "input_at", "last_event_at")]
+            self._run([("UNLINK", *lane_types(keys, lane)), ("HDEL", keys.meta, *fields)])
 
     def _unlink(self, found: Iterable[bytes]) -> None:
         keys = iter(found)
