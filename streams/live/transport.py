@@ -42,6 +42,7 @@ __all__ = ["MAX_UNFINISHED", "BatchConsumer", "BatchSchema", "BatchTransport", "
 
 # A commit serves lag monitors only; while Kafka is away it must not hold up a rebalance or the end of the worker.
 _COMMIT_S = 5.0
+_STOP_S = 10.0
 
 MAX_UNFINISHED = 2
 """While so many batches wait for the agent, no more are fetched: one in hand, one that follows at once. (A fetch gives
@@ -164,6 +165,17 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         # From here on the consumer stands where Kafka's committed offsets say, until it is sought.
         self.places.clear()
         await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_thread_stop(self) -> None:
+        consumer = self._consumer
+        try:
+            await asyncio.wait_for(super().on_thread_stop(), _STOP_S)
+        except (asyncio.CancelledError, KafkaError, TimeoutError):
+            # While Kafka is away, aiokafka's fetcher hands on the cancellation of its own tasks; and Faust would wait a
+            # minute for a thread that ends so.
+            self.log.warning("the group was not left in good order; it notices after the session timeout")
+            if consumer is not None:
+                await consumer._client.close()
 
     def _move(self, tp: TP, end: int) -> int | None:
         before = self.places.get(tp)
