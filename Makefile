@@ -35,7 +35,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	  echo "setup: no embedded Redis for this machine; use --redis redis://HOST:6379/0 instead of --redis embedded"
 	@touch $@
 
-demo: $(STAMP) ## a simulated campus app, replayed into an embedded Redis: who is at risk, and why
+demo: $(STAMP) ## a simulated campus app, live: broker, worker and Redis on this machine; who is at risk, and why
 	$(BIN)/henji demo
 
 test: $(STAMP) ## every test and every doctest, on two cores
@@ -61,10 +61,13 @@ docs: $(STAMP) ## write the generated parts of docs/ again (the tests fail when 
 	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \
 	else echo "SKIPPED docs: no docs/generate.py yet"; fi
 
-lock: ## resolve requirements/dev.lock again (needs uv); UPGRADE=1 takes the newest versions
-	$(UV) pip compile pyproject.toml --extra embedded --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
-	  --quiet --output-file $(LOCK)
+UV_COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock" --quiet
+
+lock: ## resolve the locks again (needs uv); UPGRADE=1 takes the newest versions
+	$(UV_COMPILE) pyproject.toml --extra embedded --extra dev $(if $(UPGRADE),--upgrade) --output-file $(LOCK)
+	$(UV_COMPILE) pyproject.toml --constraint $(LOCK) --output-file requirements/run.lock
+	echo hatchling | $(UV_COMPILE) - --constraint $(LOCK) --output-file requirements/build.lock
 
 clean: ## remove .venv and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -13,7 +13,7 @@ from engine.errors import HenjiError, UsageError
 __all__ = ["main"]
 
 _COMMANDS = {
-    "demo": "Everything on one machine with nothing installed: simulate, replay, look.",
+    "demo": "See it work: a campus app played live through broker, worker and Redis.",
     "simulate": "Write a realistic event log with its ground truth.",
     "replay": "Replay event logs through the engine.",
     "worker": "Run a live worker: Kafka to Redis, one transaction a batch.",
