@@ -250,16 +250,21 @@ class Lane:
 
     def _next_due(self, memory: Memory, tau: int) -> int:
         settings = self.settings
-        dues = [
+        first = memory.last_seen + settings.retire_ms
+        for due in (
             self._flagging.next_due(memory, tau),
             memory.contacts.next_due(),
             memory.landmarks.next_due(settings.churn_horizon_ms, settings.engagement_horizon_ms),
-            memory.last_seen + settings.retire_ms,
-        ]
+        ):
+            if due is not None and due < first:
+                first = due
         if memory.silence_step is not None:
-            dues.append(memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS)
+            due = memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS
+            if due < first:
+                first = due
         # What is due in the past (an event out of order, a shorter window) is due now: timers never run backwards.
-        return max(min(d for d in dues if d is not None), self.record.clock)
+        clock = self.record.clock
+        return first if first > clock else clock
 
     # -- timers ------------------------------------------------------------------------------------------------
 

@@ -141,13 +141,26 @@ class Flagging:
 
     def next_due(self, memory: Memory, tau: int) -> int | None:
         """Earliest time >= tau after which some flag differs although nothing came."""
-        dues = [state.now.next_due(tau) for state in memory.states.values()]
-        dues += [composite.next_due(tau) for composite in memory.composites.values()]
-        words = [w for words in memory.overrides.values() for w in words[-1:]]
-        dues += [w.until for w in words if w.until is not None and w.until >= tau]
+        # Called twice at every timer, and nearly always there is nothing to look at.
+        best: int | None = None
+        for state in memory.states.values():
+            due = state.now.next_due(tau)
+            if due is not None and (best is None or due < best):
+                best = due
+        for composite in memory.composites.values():
+            due = composite.next_due(tau)
+            if due is not None and (best is None or due < best):
+                best = due
+        for words in memory.overrides.values():
+            due = words[-1].until if words else None
+            if due is not None and due >= tau and (best is None or due < best):
+                best = due
         # A flag whose machine was forgotten (`MAX_CATEGORIES`) still ends when it was said to.
-        dues += [e.until for e in memory.episodes.active.values() if e.until is not None and e.until >= tau]
-        return min((d for d in dues if d is not None), default=None)
+        for episode in memory.episodes.active.values():
+            due = episode.until
+            if due is not None and due >= tau and (best is None or due < best):
+                best = due
+        return best
 
     def was_sensitive(self, memory: Memory, event: Event) -> bool:
         """Whether the customer was sensitive before this event."""
