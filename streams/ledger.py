@@ -250,6 +250,17 @@ class Ledger(Protocol):
             arguments, or drop the caches, claim and open.
         """
 
+    def check(self) -> None:
+        """Compare the partition record with where this ledger left it; nothing is written or changed.
+
+        Not between a `commit` that raised `StoreUnavailable` and the same call again: it may have gone through.
+
+        Raises
+        ------
+        LedgerConflict
+            As `commit` would: the partition is another's, or the store was emptied or went back in time.
+        """
+
     def customers(self, lane: int) -> Iterator[tuple[str, bytes]]:
         """Every customer of a lane with their memory, each once, in no order."""
 

@@ -155,6 +155,18 @@ class MemoryLedger:
         partition.outbox = [*partition.outbox[outbox.shipped :], *outbox.entries]
         partition.record = PartitionRecord(stored, self._batches, self._now_ms())
 
+    def check(self) -> None:
+        """Compare the partition record with where we left it, see `streams.ledger.Ledger.check`."""
+        if self._token is None or not self._opened:
+            raise LedgerConflict(f"{self._binding}: expected claim() and then open() first")
+        partition = self._partition()
+        batches = 0 if partition.record is None else partition.record.batches
+        if partition.owner != self._token or batches != self._batches:
+            raise LedgerConflict(
+                f"{self._binding}: expected owner {self._token} after {self._batches} batches, got "
+                f"{partition.owner or 'nobody'} after {batches}; drop the caches, claim and open again"
+            )
+
     def customers(self, lane: int) -> Iterator[tuple[str, bytes]]:
         """Every customer of a lane with their memory."""
         yield from list(self._lane(lane).customers.items())
@@ -175,14 +187,11 @@ class MemoryLedger:
         return self._store.lanes.setdefault(lane, _Lane())
 
     def _guarded(self, outcomes: Sequence[Outcome], position: Position) -> _Partition:
-        if self._token is None or not self._opened:
-            raise LedgerConflict(f"{self._binding}: expected claim() and then open() before commit()")
+        self.check()
         partition = self._partition()
-        batches = 0 if partition.record is None else partition.record.batches
-        if partition.owner != self._token or position.owner not in ("", self._token) or batches != self._batches:
+        if position.owner not in ("", self._token):
             raise LedgerConflict(
-                f"{self._binding}: expected owner {self._token} after {self._batches} batches, got "
-                f"{partition.owner or 'nobody'} after {batches}; drop the caches, claim and open again"
+                f"{self._binding}: expected a position of owner {self._token}, got one of {position.owner}"
             )
         if partition.record is not None and position.next_offset < partition.record.position.next_offset:
             raise LedgerConflict(

@@ -329,12 +329,16 @@ class Worker:
             except _GivenUpError:
                 self._parts.pop(batch.partition, None)
             except LedgerConflict as error:
-                log.warning("%s", error)
-                self.metrics.conflict()
-                self._parts.pop(batch.partition, None)
-                await self._consumer.rejoin()
+                await self._conflict(batch.partition, error)
             finally:
                 self._idle_since = time.monotonic()
+
+    async def _conflict(self, partition: int, error: LedgerConflict) -> None:
+        """The ledger is not where we left it: drop what we have, and read it again under a new assignment."""
+        log.warning("%s", error)
+        self.metrics.conflict()
+        self._parts.pop(partition, None)
+        await self._consumer.rejoin()
 
     async def _retried(self, part: LivePartition, call: Callable[[], _Answer]) -> _Answer:
         """Call in the lanes' thread until Redis answers, or until the partition is not ours any more."""
@@ -662,11 +666,27 @@ class Worker:
             said = self._said_at.get(part.number)
             wait_ms = _HEARTBEAT_SOON_MS if said is None else _HEARTBEAT_MS
             if now_ms - (said or 0) >= wait_ms:
+                if not await self._in_step(part):
+                    return
                 state = self.progress.input_state(part.number, now_ms)
                 if await self._in_thread(functools.partial(self._say, part, state)) and state != "unknown":
                     self._said_at[part.number] = now_ms
         self._refresh()
         self._check_stall(now_ms)
+
+    async def _in_step(self, part: LivePartition) -> bool:
+        """Whether the ledger is where we left it: that Redis was emptied shows in no commit while nothing comes."""
+        if self._batch_lock.locked():
+            return True  # a batch is in hand, and its transaction will tell
+        async with self._batch_lock:
+            if self._parts.get(part.number) is not part:
+                return True
+            try:
+                await self._in_thread(part.ledger.check)
+            except LedgerConflict as error:
+                await self._conflict(part.number, error)
+                return False
+        return True
 
     def _open_missing(self) -> None:
         """Open again what was given up for a rebalance that was over already."""

@@ -196,6 +196,13 @@ class RedisLedger:
         self._transact(ledger, board, before, after, len(written))
         self._guard = after
 
+    def check(self) -> None:
+        """Compare the partition record with where we left it, see `streams.ledger.Ledger.check`."""
+        if self._guard is None:
+            raise LedgerConflict(f"{self._key}: expected claim() and then open() before check()")
+        values = self._retrying.call("check", lambda: self._client.execute_command("HMGET", self._key, *GUARD_FIELDS))
+        self._compare(decode_guard(values), self._guard)
+
     def repair(self) -> None:
         """Write the board keys that failed now, when no batch is in sight.
 
@@ -353,14 +360,17 @@ class RedisLedger:
             found = decode_guard(pipe.execute_command("HMGET", self._key, *GUARD_FIELDS))
             if found == after:
                 return None
-            if found != before:
-                raise LedgerConflict(
-                    f"{self._key}: expected owner, next offset and batches {before}, got {found}; nothing was written; "
-                    "drop the caches, claim and open again"
-                )
+            self._compare(found, before)
             return execute_watched(pipe, commands)
         finally:
             pipe.reset()
+
+    def _compare(self, found: Guard, expected: Guard) -> None:
+        if found != expected:
+            raise LedgerConflict(
+                f"{self._key}: expected owner, next offset and batches {expected}, got {found}; nothing was written; "
+                "drop the caches, claim and open again"
+            )
 
     def _stop(self, key: str, after: Guard | None) -> None:
         self._guard = None

@@ -276,3 +276,31 @@ def test_a_reset_empties_the_outbox(factory: Factory) -> None:
     ledger.commit([], position(1), Outbox(entries=[b"a"]))
     ledger.reset()
     assert factory().outbox() == []
+
+
+def test_a_ledger_that_nobody_touched_is_as_it_was_left(factory: Factory) -> None:
+    ledger = owned(factory)
+    ledger.check()
+    ledger.commit([outcome([])], position(1))
+    ledger.check()
+    ledger.commit([outcome([])], position(2))
+
+
+def test_an_emptied_store_shows_without_a_batch(factory: Factory) -> None:
+    ledger = owned(factory)
+    ledger.commit([outcome([])], position(1))
+    factory().reset()
+    with pytest.raises(LedgerConflict):
+        ledger.check()
+
+
+def test_another_owner_shows_without_a_batch(factory: Factory) -> None:
+    ledger = owned(factory)
+    factory().claim()
+    with pytest.raises(LedgerConflict):
+        ledger.check()
+
+
+def test_nothing_is_as_it_was_left_before_claim_and_open(factory: Factory) -> None:
+    with pytest.raises(LedgerConflict):
+        factory().check()
