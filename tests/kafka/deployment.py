@@ -44,11 +44,13 @@ from streams.replay.summary import summary
 from streams.settings import Settings, load_settings
 
 __all__ = [
+    "POLL_S",
     "Answers",
     "Deployment",
     "Reference",
     "WorkerProcess",
     "differences",
+    "make_topics",
     "replayed",
     "settings_of",
     "until",
@@ -300,7 +302,8 @@ class WorkerProcess:
         self._process.wait()
 
     def terminate(self) -> None:
-        """Ask it to stop; `wait` for it then."""
+        """Ask it to stop; `wait` for it then. Before it listens to signals they would just end it: waits till then."""
+        self._listening()
         self._process.terminate()
 
     def wait(self, timeout_s: float = STOP_S) -> int:
@@ -317,17 +320,21 @@ class WorkerProcess:
 
     def metric(self, name: str) -> float:
         """A metric of its /metrics, summed over labels; waits for the address."""
-        found: list[str] = []
-
-        def listening() -> bool:
-            found[:] = re.findall(r"metrics and health at (http://\S+?)[\s\"]", self.said)
-            return bool(found) or not self.alive
-
-        until("the worker says where its metrics are", listening, timeout_s=START_S)
-        assert found, self.said[-2000:]
-        with urllib.request.urlopen(f"{found[0].rstrip('/')}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._listening()}/metrics", timeout=10) as answer:
             text = answer.read().decode()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+    def _listening(self) -> str:
+        """Where its metrics are, once it says so."""
+        found: list[str] = []
+
+        def said() -> bool:
+            found[:] = re.findall(r"metrics and health at (http://[^\s\"]+)", self.said)
+            return bool(found) or not self.alive
+
+        until("the worker says where its metrics are", said, timeout_s=START_S)
+        assert found, self.said[-2000:]
+        return found[0].rstrip("/")
 
 
 class Deployment:
@@ -550,12 +557,21 @@ class Deployment:
 
     def copy_redis(self, to: Path) -> None:
         """Copy its log while it runs, as a backup does."""
-        shutil.copytree(self.redis.directory / "appendonlydir", to)
+        to.mkdir()
+        for each in self._redis_log():
+            (shutil.copytree if each.is_dir() else shutil.copy2)(each, to / each.name)
 
     def roll_redis_back(self, to: Path) -> None:
         """Kill it, put a copy in the place of its log, and start it again at the same address."""
         self.redis.kill()
-        log = self.redis.directory / "appendonlydir"
-        shutil.rmtree(log)
-        shutil.copytree(to, log)
+        for each in self._redis_log():
+            if each.is_dir():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+        shutil.copytree(to, self.redis.directory, dirs_exist_ok=True)
         self.redis.start()
+
+    def _redis_log(self) -> list[Path]:
+        # A folder of files since Redis 7, one file before.
+        return list(self.redis.directory.glob("appendonly*"))
