@@ -6,6 +6,8 @@ STAMP := $(VENV)/.setup-done
 LOCK := requirements/dev.lock
 UV ?= uv
 PYTEST_ARGS ?=
+PARITY_ARGS ?=
+CHAOS_ARGS ?=
 
 # `make setup PYTHON=/path/to/python3.12` chooses; else the first of these that can run the lock.
 PYTHON ?=
@@ -13,7 +15,7 @@ CANDIDATES := python3 python3.13 python3.12 python3.11
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kafka lint format bench docs lock clean
+.PHONY: help setup demo test test-kafka parity chaos lint format bench docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,12 @@ test: $(STAMP) ## every test and every doctest, on two cores
 
 test-kafka: $(STAMP) ## the tests on Apache Kafka (fetched by Maven into build/kafka once; needs Java 17)
 	$(BIN)/python -m pytest -m kafka tests/kafka $(PYTEST_ARGS)
+
+parity: $(STAMP) ## live equals replay over logs, partitions, workers, brokers; PARITY_ARGS="--logs DIR" for real logs
+	$(BIN)/python -m tests.kafka.parity $(PARITY_ARGS)
+
+chaos: $(STAMP) ## every fault while a log is read, then the answers of a replay; CHAOS_ARGS="--only Redis" for some
+	$(BIN)/python -m tests.kafka.chaos $(CHAOS_ARGS)
 
 lint: $(STAMP) ## ruff and mypy --strict, tests included
 	$(BIN)/ruff check .

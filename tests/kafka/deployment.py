@@ -37,6 +37,7 @@ from streams.kafka.sender import BATCH_BYTES, Sender, place
 from streams.ledger import Counts
 from streams.reader.log import LogReader, open_log
 from streams.reader.topic import TopicLog
+from streams.redis.catalogue import ALERTS_MAX
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
 from streams.redis.keys import Keys
@@ -506,14 +507,17 @@ class Deployment:
         """What `henji digest --json` says."""
         return summary(self._standing())
 
-    def answers(self) -> Answers:
-        """Everything that the workers wrote; stop them first."""
+    def answers(self, *, n_alerts: int = 0) -> Answers:
+        """Everything that the workers wrote; stop them first.
+
+        Of more alerts than the stream in Redis keeps (`n_alerts` are expected) those in the topic are taken.
+        """
         standing = self._standing()
         return Answers(
             standing.digest,
             standing.counts,
             standing.board,
-            self.stream(),
+            self.stream() if n_alerts < ALERTS_MAX else self.sent_alerts(),
             frozenset((each.partition, each.offset, each.reason) for each in self.letters(self.names.dead)),
             Counter(each.raw or b"" for each in self.letters(self.names.late)),
         )
