@@ -61,13 +61,11 @@ format: $(STAMP) ## lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## speed and quality, as committed in benchmarks/
-	@if [ -f benchmarks/run.py ]; then $(BIN)/python benchmarks/run.py; \
-	else echo "SKIPPED bench: no benchmarks/run.py yet"; fi
+bench: $(STAMP) ## speed, latency, memory, learners, with the bounds they must meet (minutes)
+	$(BIN)/python -m benchmarks.run
 
 docs: $(STAMP) ## write the generated parts of docs/ again (the tests fail when they are stale)
-	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \
-	else echo "SKIPPED docs: no docs/generate.py yet"; fi
+	$(BIN)/python -m streams.redis.keys_page > docs/redis-keys.md
 
 UV_COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command "make lock" --quiet
