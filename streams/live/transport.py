@@ -217,7 +217,10 @@ class BatchConsumer(Consumer):
         if not self._room.is_set():
             # Faust's own way to wait for room, a full queue, pauses partitions and then sleeps for a second.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), timeout)
+                # Not wait_for: before Python 3.12 it swallows a cancellation that meets the event, and Faust, which
+                # ends its fetcher by one, would wait for ever.
+                async with asyncio.timeout(timeout):
+                    await self._room.wait()
             if not self._room.is_set():
                 return
         try:

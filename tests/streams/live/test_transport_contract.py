@@ -207,6 +207,30 @@ def test_no_more_is_fetched_than_the_agent_has_room_for() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("ticks", range(4))
+def test_a_stop_is_heard_at_the_moment_when_there_is_room_again(ticks: int) -> None:
+    async def run() -> None:
+        with Fixture() as f:
+            f.fetches = [{TP(TOPIC, n): _Fetched(0, [record(0, n)]) for n in range(MAX_UNFINISHED)}] * 2
+            first = await f.messages()
+
+            async def fetch() -> None:
+                async for _ in f.consumer.getmany(60):
+                    pass
+
+            fetcher = asyncio.create_task(fetch())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            f.consumer.finished(first[0].value)
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            if fetcher.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await fetcher
+
+    asyncio.run(run())
+
+
 def test_what_is_committed_is_the_ledgers_offset_and_nothing_else() -> None:
     async def run() -> None:
         with Fixture() as f:
