@@ -14,7 +14,7 @@ from tests.kafka.faults import FAULTS, Fault, apache, measure_failover, trial
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-EVENTS = 16_000
+EVENTS = 12_000
 
 
 @pytest.fixture(scope="module")
