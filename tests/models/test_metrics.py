@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.errors import InputRefused, SnapshotDamaged, SnapshotError
 from models.metrics import ClassificationMetrics, CountMetrics, _ClassificationState
+from models.score_histogram import HistogramState
 from models.snapshot import pack, unpack
 
 Pairs = list[tuple[float, bool]]
@@ -61,7 +62,7 @@ def test_auc_and_average_precision_are_those_of_the_sorted_list(base_logit: floa
     pairs = drawn(5000, base_logit, spread, seed=21)
     figures = counted(pairs).get()
     assert abs(figures["auc"] - exact_auc(pairs)) <= 0.002
-    assert abs(figures["average_precision"] - exact_average_precision(pairs)) <= 0.005
+    assert abs(figures["average_precision"] - exact_average_precision(pairs)) <= 0.002
 
 
 def test_a_constant_score_ranks_nothing() -> None:
@@ -138,12 +139,12 @@ def test_a_score_that_is_no_probability_is_refused_and_not_counted(p: float) -> 
     assert metrics.n == 0
 
 
-@pytest.mark.parametrize("bins", [[-1], [512], [1, 2]])
-def test_a_histogram_of_other_bins_is_refused(bins: list[int]) -> None:
-    state = unpack("classification_metrics", counted([(0.5, True)]).snapshot(), _ClassificationState)
-    state.bins = bins
+@pytest.mark.parametrize(("name", "value"), [("decile_n", [1]), ("scores", HistogramState(0, [0, 0], [1, 1]))])
+def test_sums_of_another_shape_are_refused(name: str, value: object) -> None:
+    state = unpack("classification_metrics/2", counted([(0.5, True)]).snapshot(), _ClassificationState)
+    setattr(state, name, value)
     with pytest.raises(SnapshotDamaged):
-        ClassificationMetrics.restore(pack("classification_metrics", state))
+        ClassificationMetrics.restore(pack("classification_metrics/2", state))
 
 
 counts_of = st.lists(st.tuples(st.floats(0.0, 1e6), st.integers(0, 1000)), max_size=40)
