@@ -1,28 +1,56 @@
 """What the dense learners share: the linear learners of `models.linear`, the same numbers in less time.
 
 River keeps a dict entry per feature, for features that come and go. Ours never do, so here scaler, clip, dot product
-and AdaGrad are one pass over plain floats (`models.unrolled`). The arithmetic is River's, operation by operation, and
-no number differs from River's by a bit. Nothing less would do for every stream: Poisson regression on counts of
-thousands is chaotic, and made a relative difference of 1e-14 in the weights one of 1e-2 in the prediction within 4000
-examples. River itself is not imported.
+and optimizer are one pass over plain floats, compiled where that can be (`models.kernels`). The arithmetic is River's,
+operation by operation, and no number differs from River's by a bit. Nothing less would do for every stream: Poisson
+regression on counts of thousands is chaotic, and made a relative difference of 1e-14 in the weights one of 1e-2 in the
+prediction within 4000 examples. River itself is not imported.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
+from models.dense_optimizers import LARGEST, SGD, AdaGrad, FTRLProximal, Optimizer
 from models.errors import InputRefused, SnapshotDamaged, SnapshotForeign
+from models.kernel import INPUT_LIMIT
+from models.kernels import CORE, Core
 from models.snapshot import pack, unpack
-from models.unrolled import Numbers, kernels
 
-__all__ = ["INPUT_LIMIT", "DenseLearner", "DenseState"]
+__all__ = ["CLIP_Z", "INPUT_LIMIT", "DenseLearner", "DenseState", "Numbers"]
 
-INPUT_LIMIT: Final = 1e100
-"""Largest size of a feature: its square, which the scaler sums up, is still far from overflow."""
+CLIP_Z: Final = 4.0
+"""Scaled features beyond plus or minus this count as this, if nothing else is said; see `models.linear`."""
+
+
+class Numbers(NamedTuple):
+    """All that was learned; lists are by feature.
+
+    Parameters
+    ----------
+    intercept
+        On the scale of the link.
+    means, variances
+        Of the features, by Welford's recurrence.
+    weights
+        Of the scaled features.
+    squares
+        Sums of their squared gradients, of AdaGrad and FTRL; else 0.
+    residuals
+        FTRL's sums of what weights are made of (`z` in River); else 0.
+    """
+
+    intercept: float
+    means: list[float]
+    variances: list[float]
+    weights: list[float]
+    squares: list[float]
+    residuals: list[float]
 
 
 class DenseState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -38,12 +66,20 @@ class DenseState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
         Learning rates of weights and intercept.
     n_learned
         Examples learned.
-    means, variances
-        Of the features, by Welford's recurrence.
-    weights, squares
-        Of the scaled features, and AdaGrad's sums of their squared gradients.
+    means, variances, weights, squares
+        See `Numbers`.
     intercept
         On the scale of the link.
+    optimizer
+        How weights move; in snapshots before this field, AdaGrad at `lr`.
+    clip_z
+        Clip of the scaled features; none if it is nothing.
+    clip_gradient
+        Clip of the gradient; in snapshots before this field, what the model has by itself.
+    l2
+        Penalty of the weights.
+    residuals
+        See `Numbers`; also empty unless the optimizer is FTRL.
     """
 
     version: str
@@ -56,26 +92,40 @@ class DenseState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     weights: list[float]
     squares: list[float]
     intercept: float
+    optimizer: SGD | AdaGrad | FTRLProximal | None = None
+    clip_z: float | None = CLIP_Z
+    clip_gradient: float | None = None
+    l2: float = 0.0
+    residuals: list[float] = []
 
 
 class DenseLearner:
     """Scaler, clip and generalized linear model over vectors of a fixed length.
 
-    Subclasses say what the score means (`_mean`) and how wrong it is (`_gradient`). Not for features that come and go.
+    Subclasses say what is predicted (`LOSS`) and what holds if nothing else is said. Not for features that come and go.
 
     Parameters
     ----------
     n_features
         Length of a feature vector, >= 1; meant for tens.
     lr
-        AdaGrad's learning rate, > 0.
+        AdaGrad's learning rate, for short; not together with `optimizer`.
     intercept_lr
-        Learning rate of the intercept, >= 0: how fast the base rate is followed. River's default is 0.01.
+        Learning rate of the intercept, 0 to 1e12: how fast the base rate is followed. River's default is 0.01.
+    optimizer
+        How weights move.
+    clip_z
+        Scaled features beyond plus or minus this count as this; None for no clip, as in a River pipeline without one.
+        A feature that was constant until now then scales to ten thousands at its first change.
+    clip_gradient
+        Largest size of the loss's derivative by the score, 1e-12 to 1e12.
+    l2
+        Penalty that pulls weights to 0, in the gradient; River's. FTRL has an l2 of its own instead.
 
     Attributes
     ----------
-    numbers
-        What was learned; replaced as a whole by every example.
+    n_features, optimizer, intercept_lr, clip_z, clip_gradient, l2
+        The recipe, as given.
 
     Raises
     ------
@@ -85,39 +135,77 @@ class DenseLearner:
 
     KIND: ClassVar[str]
     VERSION: ClassVar[str]
+    LOSS: ClassVar[int]
+    OPTIMIZER: ClassVar[Optimizer]
+    GRADIENT: ClassVar[float]
+    CORE: ClassVar[type[Core]] = CORE
 
-    def __init__(self, n_features: int, *, lr: float, intercept_lr: float) -> None:
-        if not (0.0 < lr < math.inf and 0.0 <= intercept_lr < math.inf):
-            raise ValueError(f"expected lr > 0 and intercept_lr >= 0, both finite, got {lr!r} and {intercept_lr!r}")
-        self._score, self._terms, self._next = kernels(n_features)
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        lr: float | None = None,
+        intercept_lr: float = 0.01,
+        optimizer: Optimizer | None = None,
+        clip_z: float | None = CLIP_Z,
+        clip_gradient: float | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        if lr is not None and optimizer is not None:
+            raise ValueError(f"expected lr or an optimizer, got both: {lr!r} and {optimizer!r}")
         self.n_features = n_features
-        self.lr = lr
+        self.optimizer = optimizer or (self.OPTIMIZER if lr is None else AdaGrad(lr))
         self.intercept_lr = intercept_lr
-        self._n_learned = 0
-        zeros = (0.0,) * n_features
-        self.numbers: Numbers = (0.0, zeros, zeros, (math.inf,) * n_features, zeros, zeros)
+        self.clip_z = clip_z
+        self.clip_gradient = self.GRADIENT if clip_gradient is None else clip_gradient
+        self.l2 = l2
+        self._check_recipe()
+        rates = (self.optimizer.rate, intercept_lr)
+        clips = (math.inf if clip_z is None else clip_z, self.clip_gradient)
+        settings = (*rates, *clips, l2, *self.optimizer.extras)
+        self._core = self.CORE(n_features, self.LOSS, self.optimizer.CODE, settings)
 
-    @staticmethod
-    def _mean(score: float) -> float:
-        raise NotImplementedError
-
-    @staticmethod
-    def _gradient(score: float, y: float) -> float:
-        raise NotImplementedError
+    def _check_recipe(self) -> None:
+        if self.n_features < 1:
+            raise ValueError(f"n_features: expected an integer >= 1, got {self.n_features!r}")
+        if not 0.0 <= self.intercept_lr <= LARGEST:
+            raise ValueError(f"intercept_lr: expected a number from 0 to {LARGEST:g}, got {self.intercept_lr!r}")
+        if self.clip_z is not None and not 0.0 < self.clip_z < math.inf:
+            raise ValueError(f"clip_z: expected a finite number > 0 or None, got {self.clip_z!r}")
+        if not 1.0 / LARGEST <= self.clip_gradient <= LARGEST:
+            raise ValueError(f"clip_gradient: expected 1e-12 to {LARGEST:g}, got {self.clip_gradient!r}")
+        if not 0.0 <= self.l2 <= LARGEST:
+            raise ValueError(f"l2: expected a number from 0 to {LARGEST:g}, got {self.l2!r}")
+        if self.l2 and isinstance(self.optimizer, FTRLProximal):
+            raise ValueError(f"l2: expected 0 with FTRL, got {self.l2!r}; give its own, FTRLProximal(l2=...)")
+        if isinstance(self.optimizer, SGD) and self.l2 * self.optimizer.lr > 1.0:
+            raise ValueError(f"l2: expected at most 1 / lr with SGD, got {self.l2!r}; weights would overshoot 0")
 
     def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
-        # Copies go the way of storage: the written-out functions have no name to be found by.
+        # Copies go the way of storage: the arithmetic is done where a copy cannot look.
         return type(self).restore, (self.snapshot(),)
 
     @property
     def version(self) -> str:
-        """Name of the recipe."""
-        return self.VERSION
+        """Name of the recipe; with other settings than the model's own it ends with their digest."""
+        own = (self.OPTIMIZER, 0.01, CLIP_Z, self.GRADIENT, 0.0)
+        if (self.optimizer, self.intercept_lr, self.clip_z, self.clip_gradient, self.l2) == own:
+            return self.VERSION
+        numbers = (*msgspec.structs.astuple(self.optimizer), self.intercept_lr, self.clip_gradient, self.l2)
+        recipe = (*map(float, numbers), None if self.clip_z is None else float(self.clip_z))
+        digest = hashlib.blake2b(msgspec.msgpack.encode(recipe), digest_size=3).hexdigest()
+        return f"{self.VERSION}-{self.optimizer.TAG}-{digest}"
 
     @property
     def n_learned(self) -> int:
         """How many examples were learned."""
-        return self._n_learned
+        return int(self._core.n)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What was learned, as lists made for the caller."""
+        intercept, lists = self._core.save()
+        return Numbers(intercept, *lists)
 
     def contributions(self, x: Sequence[float]) -> tuple[float, list[float]]:
         """Why: the intercept and, per feature, weight times scaled feature; they add up to the linear score.
@@ -138,7 +226,7 @@ class DenseLearner:
         InputRefused
             If `x` is not a vector of finite numbers of the right length.
         """
-        return self.explain(x)[1:]
+        return self._core.explain(x)[1:]
 
     def explain(self, x: Sequence[float]) -> tuple[float, float, list[float]]:
         """What the model predicts, and why, in one pass over the features instead of two.
@@ -153,29 +241,7 @@ class DenseLearner:
         InputRefused
             If `x` is not a vector of finite numbers of the right length.
         """
-        if len(x) != self.n_features or not math.hypot(*x) <= INPUT_LIMIT:
-            self._check(x)
-        score, terms = self._terms(x, self.numbers)
-        return self._mean(score) if self._n_learned else self._prior(), self.numbers[0], terms
-
-    def _prior(self) -> float:
-        """The prediction before anything was learned."""
-        return self._mean(0.0)
-
-    def _check(self, x: Sequence[float]) -> None:
-        """Refuse an example of the wrong length or with a feature that is not finite.
-
-        Asked only when the vector's Euclidean length, which is quicker to find than the size of every part, is NaN or
-        over the limit; each part may still be within it.
-        """
-        if len(x) != self.n_features:
-            raise InputRefused(f"x: expected {self.n_features} features, got {len(x)}; give those of the catalogue")
-        for i, value in enumerate(x):
-            # Written so that NaN, of which every comparison is false, is refused too.
-            if not -INPUT_LIMIT <= value <= INPUT_LIMIT:
-                raise InputRefused(
-                    f"x[{i}]: expected a number within +-{INPUT_LIMIT:g}, got {value!r}; mend the feature"
-                )
+        return self._core.explain(x)
 
     def update(self, x: Sequence[float], y: float, counts: Sequence[float] | None = None) -> None:
         """Learn one example; `learn_one` is this with a check of the label.
@@ -187,43 +253,44 @@ class DenseLearner:
         y
             The label.
         counts
-            Per feature, how many examples had it, this one counted, each >= 1; without it, all had.
+            Per feature, how many examples had it, this one counted; 0 if this one has it not, and then nothing is
+            learned of the feature. Without it, all examples had all features.
 
         Raises
         ------
         InputRefused
-            If `x` is not a vector of finite numbers of the right length.
+            If `x` is not a vector of finite numbers of the right length, or `y` is not finite.
         """
-        if len(x) != self.n_features or not math.hypot(*x) <= INPUT_LIMIT:
-            self._check(x)
-        n = self._n_learned + 1
-        if counts is None:
-            counts = (float(n),) * self.n_features
-        # Assigned when all is done: whatever fails, nothing was learned.
-        self.numbers = self._next(x, y, counts, self.numbers, (self.lr, self.intercept_lr), self._gradient)
-        self._n_learned = n
+        if not math.isfinite(y):
+            raise InputRefused(f"y: expected a finite number, got {y!r}; give a label only when it has matured")
+        self._core.learn(x, y, counts)
 
     def snapshot(self) -> bytes:
         """All state as data; see `models.snapshot`. About 0.7 kB for 16 features."""
-        intercept, *by_feature = self.numbers
-        means, variances, _, weights, squares = (list(part) if self._n_learned else [] for part in by_feature)
+        intercept, lists = self._core.save()
+        means, variances, weights, squares, residuals = lists if self.n_learned else [[]] * 5
         state = DenseState(
-            version=self.VERSION,
+            version=self.version,
             n_features=self.n_features,
-            lr=self.lr,
+            lr=self.optimizer.rate,
             intercept_lr=self.intercept_lr,
-            n_learned=self._n_learned,
+            n_learned=self.n_learned,
             means=means,
             variances=variances,
             weights=weights,
             squares=squares,
             intercept=intercept,
+            optimizer=self.optimizer,
+            clip_z=self.clip_z,
+            clip_gradient=self.clip_gradient,
+            l2=self.l2,
+            residuals=residuals if isinstance(self.optimizer, FTRLProximal) else [],
         )
         return pack(self.KIND, state)
 
     @classmethod
     def restore(cls, data: bytes) -> Self:
-        """The learner that `snapshot` stored; it goes on to the bit, on the same machine type.
+        """The learner that `snapshot` stored; it goes on to the bit, on the same machine type, compiled or not.
 
         Raises
         ------
@@ -231,23 +298,33 @@ class DenseLearner:
             If the bytes are not a whole snapshot of this learner; no learner is made.
         """
         state = unpack(cls.KIND, data, DenseState)
-        size = state.n_features if state.n_learned else 0
-        lists = (state.means, state.variances, state.weights, state.squares)
-        if state.version != cls.VERSION:
-            raise SnapshotForeign(f"{cls.KIND}: expected recipe {cls.VERSION!r}, got {state.version!r}; replay the log")
-        if state.n_learned < 0 or any(len(part) != size for part in lists):
-            raise SnapshotDamaged(f"{cls.KIND}: expected {size} numbers per list; restore a backup or replay the log")
-        if not all(math.isfinite(v) for part in (*lists, (state.intercept,)) for v in part):
-            raise SnapshotDamaged(f"{cls.KIND}: expected finite numbers; restore a backup or replay the log")
-        if size and min(*state.variances, *state.squares) < 0.0:
-            raise SnapshotDamaged(f"{cls.KIND}: expected sums of squares >= 0; restore a backup or replay the log")
         try:
-            learner = cls(state.n_features, lr=state.lr, intercept_lr=state.intercept_lr)
+            learner = cls(
+                state.n_features,
+                intercept_lr=state.intercept_lr,
+                optimizer=state.optimizer or AdaGrad(state.lr),
+                clip_z=state.clip_z,
+                clip_gradient=state.clip_gradient,
+                l2=state.l2,
+            )
         except ValueError as error:
             raise SnapshotDamaged(f"{cls.KIND}: {error}; restore a backup or replay the log") from error
-        if state.n_learned:
-            means, variances, weights, squares = map(tuple, lists)
-            sds = tuple(variance**0.5 or math.inf for variance in variances)
-            learner.numbers = (state.intercept, means, variances, sds, weights, squares)
-            learner._n_learned = state.n_learned
+        if state.version != learner.version:
+            expected = f"expected recipe {learner.version!r}, got {state.version!r}"
+            raise SnapshotForeign(f"{cls.KIND}: {expected}; replay the log")
+        learner._load(state)
         return learner
+
+    def _load(self, state: DenseState) -> None:
+        """Take over what was learned, or refuse what cannot have been."""
+        size = state.n_features if state.n_learned else 0
+        kept = [state.means, state.variances, state.weights, state.squares]
+        sums = [state.residuals] if isinstance(self.optimizer, FTRLProximal) else []
+        if state.n_learned < 0 or any(len(part) != size for part in (*kept, *sums)):
+            raise SnapshotDamaged(f"{self.KIND}: expected {size} numbers per list; restore a backup or replay the log")
+        if not all(math.isfinite(v) for part in (*kept, *sums, (state.intercept,)) for v in part):
+            raise SnapshotDamaged(f"{self.KIND}: expected finite numbers; restore a backup or replay the log")
+        if size and min(*state.variances, *state.squares) < 0.0:
+            raise SnapshotDamaged(f"{self.KIND}: expected sums of squares >= 0; restore a backup or replay the log")
+        if size:
+            self._core.load(float(state.n_learned), state.intercept, [*kept, *(sums or [[0.0] * size])])

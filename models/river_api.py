@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from river import base
 
-from models.dense import DenseLearner
+from models.dense import CLIP_Z, DenseLearner
 from models.dense_logistic import DenseLogistic
+from models.dense_optimizers import Optimizer
 from models.dense_poisson import DensePoisson
 from models.errors import InputRefused
-from models.unrolled import Numbers, Vector
 
 __all__ = ["NamedFeatures", "RiverDenseLogistic", "RiverDensePoisson"]
 
@@ -40,11 +40,15 @@ class NamedFeatures(Generic[L]):
     def __init__(self, learner: L, names: Sequence[Hashable]) -> None:
         self.learner = learner
         self.names = tuple(names)
-        self._counts = (0.0,) * len(self.names)
+        self._counts = [0.0] * len(self.names)
 
     def vector(self, x: Mapping[Any, Any]) -> list[float]:
         """The features by place. A missing one is put at its mean, which scales to 0."""
-        return [float(x.get(name, mean)) for name, mean in zip(self.names, self.learner.numbers[1], strict=True)]
+        try:
+            return [float(x[name]) for name in self.names]
+        except KeyError:
+            means = self.learner.numbers.means
+            return [float(x.get(name, mean)) for name, mean in zip(self.names, means, strict=True)]
 
     def update(self, x: Mapping[Any, Any], y: float) -> None:
         """Learn one example; the first must have all features.
@@ -55,30 +59,10 @@ class NamedFeatures(Generic[L]):
             If a feature is not finite.
         """
         present = [name in x for name in self.names]
-        counts = tuple(count + here for count, here in zip(self._counts, present, strict=True))
-        before = self.learner.numbers
-        self.learner.update(self.vector(x), y, counts)
+        counts = [count + here for count, here in zip(self._counts, present, strict=True)]
+        of_these = [count if here else 0.0 for count, here in zip(counts, present, strict=True)]
+        self.learner.update(self.vector(x), y, of_these)
         self._counts = counts
-        if not all(present):
-            self.learner.numbers = _where(present, self.learner.numbers, before)
-
-
-def _where(present: list[bool], after: Numbers, before: Numbers) -> Numbers:
-    """The numbers after an example for the features it had, those before it for the others."""
-
-    def mixed(new: Vector, old: Vector) -> Vector:
-        return tuple(a if here else b for here, a, b in zip(present, new, old, strict=True))
-
-    intercept, means, variances, sds, weights, squares = after
-    _, old_means, old_variances, old_sds, old_weights, old_squares = before
-    return (
-        intercept,
-        mixed(means, old_means),
-        mixed(variances, old_variances),
-        mixed(sds, old_sds),
-        mixed(weights, old_weights),
-        mixed(squares, old_squares),
-    )
 
 
 def _names(x: Mapping[Any, Any]) -> tuple[Hashable, ...]:
@@ -87,18 +71,43 @@ def _names(x: Mapping[Any, Any]) -> tuple[Hashable, ...]:
     return tuple(x)
 
 
-class RiverDenseLogistic(base.Classifier):
+class _RiverDense(base.Estimator):
+    """What both have in common: their settings, and a learner that is made when the first example names its features.
+
+    River compares parameters one by one, so that each must be kept as it was given.
+    """
+
+    def __init__(
+        self,
+        lr: float | None = None,
+        intercept_lr: float = 0.01,
+        optimizer: Optimizer | None = None,
+        clip_z: float | None = CLIP_Z,
+        clip_gradient: float | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        self.lr = lr
+        self.intercept_lr = intercept_lr
+        self.optimizer = optimizer
+        self.clip_z = clip_z
+        self.clip_gradient = clip_gradient
+        self.l2 = l2
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("lr", "intercept_lr", "optimizer", "clip_z", "clip_gradient", "l2")
+        return {name: getattr(self, name) for name in names}
+
+
+class RiverDenseLogistic(_RiverDense, base.Classifier):
     """`DenseLogistic` as a classifier of River's: scales, clips to +-4 and learns by itself; no scaler before it.
 
-    The numbers are those of the pipeline `StandardScaler | clip | LogisticRegression(AdaGrad)`. The features are
-    those of the first example learned; see `NamedFeatures` for what that means when they change.
+    The numbers are those of the pipeline `StandardScaler | clip | LogisticRegression`. The features are those of the
+    first example learned; see `NamedFeatures` for what that means when they change.
 
     Parameters
     ----------
-    lr
-        AdaGrad's learning rate, > 0.
-    intercept_lr
-        Learning rate of the intercept, >= 0.
+    lr, intercept_lr, optimizer, clip_z, clip_gradient, l2
+        See `models.dense.DenseLearner`. Optimizers are those of `models.dense_optimizers`.
 
     Examples
     --------
@@ -107,10 +116,7 @@ class RiverDenseLogistic(base.Classifier):
     ROCAUC: 95.43%
     """
 
-    def __init__(self, lr: float = 0.1, intercept_lr: float = 0.01) -> None:
-        self.lr = lr
-        self.intercept_lr = intercept_lr
-        self._model: NamedFeatures[DenseLogistic] | None = None
+    _model: NamedFeatures[DenseLogistic] | None = None
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one example, labelled true or false.
@@ -122,13 +128,12 @@ class RiverDenseLogistic(base.Classifier):
         """
         if y not in (0, 1):
             raise InputRefused(f"y: expected true or false, got {y!r}; make the problem one of two classes")
-        if self._model is None:
+        model = self._model
+        if model is None:
             names = _names(x)
-            model = NamedFeatures(DenseLogistic(len(names), lr=self.lr, intercept_lr=self.intercept_lr), names)
-            model.update(x, y)
-            self._model = model
-        else:
-            self._model.update(x, y)
+            model = NamedFeatures(DenseLogistic(len(names), **self._settings()), names)
+        model.update(x, 1.0 if y else 0.0)
+        self._model = model
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """P(False) and P(True); both 0.5 before anything was learned.
@@ -143,19 +148,17 @@ class RiverDenseLogistic(base.Classifier):
         return {False: 1.0 - p, True: p}
 
 
-class RiverDensePoisson(base.Regressor):
+class RiverDensePoisson(_RiverDense, base.Regressor):
     """`DensePoisson` as a regressor of River's, for counts: scales, clips to +-4 and learns by itself.
 
-    The numbers are those of the pipeline `StandardScaler | clip | LinearRegression(Poisson, AdaGrad)` with gradients
-    clipped to 3, but for the first prediction: 0 where River says 1. The features are those of the first example
-    learned; see `NamedFeatures` for what that means when they change.
+    The numbers are those of the pipeline `StandardScaler | clip | LinearRegression(Poisson)` with gradients clipped to
+    3, but for the first prediction: 0 where River says 1. The features are those of the first example learned; see
+    `NamedFeatures` for what that means when they change.
 
     Parameters
     ----------
-    lr
-        AdaGrad's learning rate, > 0.
-    intercept_lr
-        Learning rate of the intercept, >= 0.
+    lr, intercept_lr, optimizer, clip_z, clip_gradient, l2
+        See `models.dense.DenseLearner`. Optimizers are those of `models.dense_optimizers`.
 
     Examples
     --------
@@ -166,10 +169,7 @@ class RiverDensePoisson(base.Regressor):
     True
     """
 
-    def __init__(self, lr: float = 0.02, intercept_lr: float = 0.01) -> None:
-        self.lr = lr
-        self.intercept_lr = intercept_lr
-        self._model: NamedFeatures[DensePoisson] | None = None
+    _model: NamedFeatures[DensePoisson] | None = None
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn one example, labelled with a count.
@@ -181,13 +181,12 @@ class RiverDensePoisson(base.Regressor):
         """
         if not 0.0 <= y < float("inf"):
             raise InputRefused(f"y: expected a finite count >= 0, got {y!r}; use another regressor for such labels")
-        if self._model is None:
+        model = self._model
+        if model is None:
             names = _names(x)
-            model = NamedFeatures(DensePoisson(len(names), lr=self.lr, intercept_lr=self.intercept_lr), names)
-            model.update(x, y)
-            self._model = model
-        else:
-            self._model.update(x, y)
+            model = NamedFeatures(DensePoisson(len(names), **self._settings()), names)
+        model.update(x, float(y))
+        self._model = model
 
     def predict_one(self, x: dict[Any, Any]) -> float:
         """The expected count, >= 0; 0 before anything was learned.

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import compose, linear_model, optim, preprocessing
+from river import optim
 
-from models import dense, dense_poisson, linear, poisson, unrolled
+from models import dense_poisson, kernel, linear, poisson
 from models.base import Classifier, Regressor
-from models.dense import INPUT_LIMIT, DenseState
+from models.dense import CLIP_Z, INPUT_LIMIT, DenseState
 from models.dense_logistic import DenseLogistic
+from models.dense_optimizers import SGD, AdaGrad, FTRLProximal
 from models.dense_poisson import ETA_LIMIT, DensePoisson
 from models.errors import InputRefused, SnapshotError, SnapshotForeign
 from models.logistic import Logistic
 from models.poisson import Poisson
 from models.snapshot import pack, unpack
-from models.unrolled import kernels
+from tests.models.nasty_streams import Example
+from tests.models.pipelines import CORES, LOSSES, Dense, assert_same, dense, predict, river
 from tests.models.streams_of_examples import N_FEATURES, examples
 
 ROOT = Path(__file__).resolve().parents[2]
-Example = tuple[list[float], bool, float]
-Dense = DenseLogistic | DensePoisson
-LEARNERS: list[Callable[[], Dense]] = [lambda: DenseLogistic(N_FEATURES), lambda: DensePoisson(N_FEATURES)]
-every_learner = pytest.mark.parametrize("make", LEARNERS, ids=["logistic", "poisson"])
-
-
-def predict(learner: Dense, x: list[float]) -> float:
-    return learner.predict_proba_one(x) if isinstance(learner, DenseLogistic) else learner.predict_one(x)
+LEARNERS: dict[str, Callable[[], Dense]] = {
+    f"{loss}, {name}": functools.partial(dense, loss, N_FEATURES, core)
+    for loss in LOSSES
+    for name, core in CORES.items()
+}
+every_learner = pytest.mark.parametrize("make", LEARNERS.values(), ids=LEARNERS)
 
 
 def learn(learner: Dense, example: Example) -> None:
@@ -46,110 +48,11 @@ def learn(learner: Dense, example: Example) -> None:
         learner.learn_one(x, count)
 
 
-def clip(z: dict[int, float]) -> dict[int, float]:
-    return {i: min(max(v, -4.0), 4.0) for i, v in z.items()}
-
-
-def pipeline(model: Any) -> Any:
-    return preprocessing.StandardScaler() | compose.FuncTransformer(clip) | model
-
-
-def compare_with_river(stream: Iterable[Example], n_features: int, *, every: int = 1) -> None:
-    """Both learners beside River's own pipelines; predictions are looked at once in so many examples."""
-    logistic, its_logistic = DenseLogistic(n_features), pipeline(linear_model.LogisticRegression(optim.AdaGrad(0.1)))
-    poisson_, its_poisson = (
-        DensePoisson(n_features),
-        pipeline(linear_model.LinearRegression(optim.AdaGrad(0.02), loss=optim.losses.Poisson(), clip_gradient=3.0)),
-    )
-    for i, (x, yes, count) in enumerate(stream):
-        named = dict(enumerate(x))
-        if i % every == 0:
-            assert logistic.predict_proba_one(x) == its_logistic.predict_proba_one(named)[True], i
-            if i:
-                assert poisson_.predict_one(x) == its_poisson.predict_one(named), i
-        logistic.learn_one(x, yes)
-        its_logistic.learn_one(named, yes)
-        poisson_.learn_one(x, count)
-        its_poisson.learn_one(named, count)
-    for mine, its in ((logistic, its_logistic), (poisson_, its_poisson)):
-        scaler, _, model = its.steps.values()
-        intercept, means, variances, _, weights, squares = mine.numbers
-        assert intercept == model.intercept
-        assert means == tuple(scaler.means.values())
-        assert variances == tuple(scaler.vars.values())
-        assert weights == tuple(model.weights[j] for j in range(n_features))
-        assert squares == tuple(model.optimizer.g2[j] for j in range(n_features))
-
-
-def test_20_000_examples_give_the_numbers_of_river_to_the_bit() -> None:
-    compare_with_river(examples(20_000, seed=31), N_FEATURES, every=7)
-
-
-def test_the_first_steps_of_many_streams_give_the_numbers_of_river_to_the_bit() -> None:
-    # Only while the sums are young does the last bit of a square show in them.
-    stream = examples(2000, seed=43)
-    for begin in range(0, len(stream), 4):
-        compare_with_river(stream[begin : begin + 4], N_FEATURES)
-
-
 @pytest.mark.slow
 def test_200_000_examples_give_the_numbers_of_river_to_the_bit() -> None:
-    compare_with_river(examples(200_000, seed=32), N_FEATURES, every=50)
-
-
-def test_counts_on_which_poisson_is_chaotic_give_the_numbers_of_river_to_the_bit() -> None:
-    stream = [(x, yes, 1000.0 + 7.0 * (i % 300)) for i, (x, yes, _) in enumerate(examples(8000, seed=33))]
-    compare_with_river(stream, N_FEATURES, every=7)
-
-
-# Hypothesis mixes features that stay, features that stay and then vary, money with refunds, and sizes of every order.
-kinds = st.sampled_from(["constant", "awakes", "refunds", "any", "tiny", "offset", "flag"])
-labels = st.one_of(st.integers(0, 40).map(float), st.floats(0.0, 1e6), st.just(1e12))
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> tuple[list[Example], int]:
-    features = draw(st.lists(kinds, min_size=1, max_size=4))
-    n = draw(st.integers(1, 60))
-    wake = draw(st.integers(0, n))
-    columns = []
-    for kind in features:
-        values = {
-            "constant": st.just(draw(st.floats(-1e6, 1e6))),
-            "awakes": st.floats(-1e3, 1e3),
-            "refunds": st.floats(-1e12, 1e12),
-            "any": st.floats(-1e90, 1e90),
-            "tiny": st.floats(-1e-300, 1e-300),
-            "offset": st.floats(0.0, 1e-3).map(lambda v: 1e12 + v),
-            "flag": st.sampled_from([0.0, 1.0]),
-        }[kind]
-        column = draw(st.lists(values, min_size=n, max_size=n))
-        columns.append([0.0] * wake + column[wake:] if kind == "awakes" else column)
-    yes = draw(st.lists(st.booleans(), min_size=n, max_size=n))
-    counts = draw(st.lists(labels, min_size=n, max_size=n))
-    return [(list(x), y, c) for x, y, c in zip(zip(*columns, strict=True), yes, counts, strict=True)], len(features)
-
-
-@settings(max_examples=150, deadline=None)
-@given(streams())
-def test_any_stream_gives_the_numbers_of_river_to_the_bit(stream: tuple[list[Example], int]) -> None:
-    compare_with_river(*stream)
-
-
-@settings(max_examples=40, deadline=None)
-@given(streams(), st.integers(0, 60))
-def test_saving_and_loading_at_any_point_changes_no_bit(stream: tuple[list[Example], int], at: int) -> None:
-    rows, n_features = stream
-    for make in (DenseLogistic, DensePoisson):
-        kept: Dense = make(n_features)
-        stored: Dense = make(n_features)
-        for i, row in enumerate(rows):
-            if i == at % len(rows):
-                stored = make.restore(stored.snapshot())
-            assert predict(stored, row[0]) == predict(kept, row[0])
-            learn(kept, row)
-            learn(stored, row)
-        assert stored.snapshot() == kept.snapshot()
+    stream = examples(200_000, seed=32)
+    for loss, optimizer in (("logistic", AdaGrad(0.1)), ("poisson", AdaGrad(0.02))):
+        assert_same([dense(loss, N_FEATURES)], river(loss, optimizer), stream, every=50)
 
 
 @every_learner
@@ -171,9 +74,19 @@ def test_learners_have_the_protocols() -> None:
 
 
 def test_constants_are_those_of_the_slow_learners() -> None:
-    assert (unrolled.CLIP_Z, dense.INPUT_LIMIT) == (linear.CLIP_Z, linear.INPUT_LIMIT)
-    assert (dense_poisson.CLIP_GRADIENT, dense_poisson.ETA_LIMIT) == (poisson.CLIP_GRADIENT, poisson.ETA_LIMIT)
-    assert optim.AdaGrad(0.1).eps == unrolled.EPS
+    assert (CLIP_Z, INPUT_LIMIT) == (linear.CLIP_Z, linear.INPUT_LIMIT)
+    assert (dense_poisson.CLIP_GRADIENT, kernel.ETA_LIMIT) == (poisson.CLIP_GRADIENT, poisson.ETA_LIMIT)
+
+
+def test_optimizers_have_rivers_names_and_defaults() -> None:
+    for mine, its in (
+        (SGD(), optim.SGD()),
+        (AdaGrad(), optim.AdaGrad()),
+        (FTRLProximal(), optim.FTRLProximal()),
+    ):
+        for name in mine.__struct_fields__:
+            expected = its.learning_rate if name == "lr" else getattr(its, name)
+            assert getattr(mine, name) == expected, (mine, name)
 
 
 def test_river_is_not_imported() -> None:
@@ -258,13 +171,66 @@ def test_a_count_that_is_not_one_is_refused(y: float) -> None:
     assert model.n_learned == 0
 
 
-def test_parameters_out_of_range_are_refused() -> None:
-    for make in (lambda: DenseLogistic(0), lambda: DenseLogistic(1, lr=0.0), lambda: DensePoisson(1, lr=math.nan)):
-        with pytest.raises(ValueError, match="expected"):
-            make()
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: DenseLogistic(0),
+        lambda: DenseLogistic(1, lr=0.0),
+        lambda: DensePoisson(1, lr=math.nan),
+        lambda: DensePoisson(1, lr=math.inf),
+        lambda: DenseLogistic(1, lr=0.1, optimizer=SGD()),
+        lambda: DenseLogistic(1, intercept_lr=-1.0),
+        lambda: DenseLogistic(1, clip_z=0.0),
+        lambda: DenseLogistic(1, clip_z=math.inf),
+        lambda: DenseLogistic(1, clip_gradient=0.0),
+        lambda: DenseLogistic(1, l2=-0.1),
+        lambda: DenseLogistic(1, l2=0.1, optimizer=FTRLProximal()),
+        lambda: DenseLogistic(1, l2=1.1, optimizer=SGD(1.0)),
+        lambda: AdaGrad(0.1, eps=0.0),
+        lambda: FTRLProximal(beta=0.0, l2=0.0),
+        lambda: FTRLProximal(l1=math.nan),
+    ],
+)
+def test_parameters_out_of_range_are_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        make()
+
+
+@pytest.mark.parametrize("core", CORES.values(), ids=CORES)
+def test_a_number_of_features_must_be_an_integer(core: Any) -> None:
     wrong: Any = "2"
     with pytest.raises(TypeError):
-        kernels(wrong)
+        dense("logistic", wrong, core)
+
+
+RECIPES: list[dict[str, Any]] = [
+    {"optimizer": SGD()},
+    {"optimizer": SGD(0.02)},
+    {"lr": 0.2},
+    {"optimizer": AdaGrad(0.1, 1e-6)},
+    {"optimizer": FTRLProximal()},
+    {"optimizer": FTRLProximal(l1=0.1)},
+    {"intercept_lr": 0.002},
+    {"clip_z": None},
+    {"clip_z": 3.0},
+    {"clip_gradient": 1.0},
+    {"l2": 0.01},
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_recipe_has_a_name_of_its_own_that_is_stored_with_it(loss: str) -> None:
+    names = []
+    for recipe in [{}, *RECIPES]:
+        learner = dense(loss, 2, **recipe)
+        learn(learner, ([1.0, 2.0], True, 1.0))
+        again = type(learner).restore(learner.snapshot())
+        assert again.snapshot() == learner.snapshot()
+        assert again.version == learner.version
+        names.append(learner.version)
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 32
+    assert dense(loss, 2, optimizer=SGD(1)).version == dense(loss, 2, optimizer=SGD(1.0)).version
 
 
 def test_a_runaway_score_is_capped_before_it_overflows() -> None:
@@ -309,12 +275,47 @@ def test_any_flipped_bit_is_found(bit: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n_learned", -1), ("n_features", 4), ("variances", [-1.0, 0.0, 0.0]), ("intercept", math.inf), ("lr", 0.0)],
+    [
+        ("n_learned", -1),
+        ("n_features", 4),
+        ("variances", [-1.0, 0.0, 0.0]),
+        ("intercept", math.inf),
+        ("intercept_lr", -1.0),
+        ("clip_gradient", 0.0),
+    ],
 )
 def test_numbers_that_cannot_be_are_refused(name: str, value: Any) -> None:
     state = unpack(WHOLE.KIND, WHOLE.snapshot(), DenseState)
     setattr(state, name, value)
     with pytest.raises(SnapshotError):
+        DenseLogistic.restore(pack(DenseLogistic.KIND, state))
+
+
+def test_a_snapshot_without_a_recipe_is_of_the_models_own() -> None:
+    # As they were written when there was only one.
+    state = unpack(WHOLE.KIND, WHOLE.snapshot(), DenseState)
+    old = msgspec.to_builtins(state)[:10]
+
+    class Old(msgspec.Struct, array_like=True):
+        a: str
+        b: int
+        c: float
+        d: float
+        e: int
+        f: list[float]
+        g: list[float]
+        h: list[float]
+        i: list[float]
+        j: float
+
+    again = DenseLogistic.restore(pack(DenseLogistic.KIND, Old(*old)))
+    assert again.snapshot() == WHOLE.snapshot()
+
+
+def test_a_snapshot_of_another_recipe_by_the_same_name_is_refused() -> None:
+    state = unpack(WHOLE.KIND, WHOLE.snapshot(), DenseState)
+    state.clip_z = 3.0
+    with pytest.raises(SnapshotForeign, match="expected recipe"):
         DenseLogistic.restore(pack(DenseLogistic.KIND, state))
 
 
