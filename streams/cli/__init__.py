@@ -21,6 +21,7 @@ _COMMANDS = {
     "intake": "Take events over HTTP and give them to Kafka.",
     "customer": "One customer: scores, reasons, flags, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
+    "models": "How good the models are on a log, beside what one would otherwise use.",
     "verify": "Prove that a board keeps its contract.",
     "dlq": "Dead letters and late events: list, show, replay.",
     "topics": "Make the topics of a deployment in Kafka, or check them.",
