@@ -2,7 +2,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.setup-done
+SETUP := $(VENV)/.setup-done
+STAMP := $(VENV)/.compiled-done
 LOCK := requirements/dev.lock
 UV ?= uv
 PYTEST_ARGS ?=
@@ -20,9 +21,14 @@ USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## make .venv with everything that is locked; again only when the lock or pyproject.toml changed
+setup: $(STAMP) ## make .venv with everything that is locked, compile; again only where something changed
 
-$(STAMP): $(LOCK) pyproject.toml
+# Every target that runs code leans on this, so that what is compiled is always of the source at hand.
+$(STAMP): $(SETUP) models/kernel.py hatch_build.py
+	@$(BIN)/python hatch_build.py
+	@touch $@
+
+$(SETUP): $(LOCK) pyproject.toml
 	@python=""; for candidate in $(if $(PYTHON),$(PYTHON),$(CANDIDATES)); do \
 	  if "$$candidate" -c '$(USABLE)' >/dev/null 2>&1; then python="$$candidate"; break; fi; done; \
 	if [ -z "$$python" ]; then \
@@ -73,8 +79,8 @@ UV_COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hash
 lock: ## resolve the locks again (needs uv); UPGRADE=1 takes the newest versions
 	$(UV_COMPILE) pyproject.toml --extra embedded --extra dev $(if $(UPGRADE),--upgrade) --output-file $(LOCK)
 	$(UV_COMPILE) pyproject.toml --constraint $(LOCK) --output-file requirements/run.lock
-	echo hatchling | $(UV_COMPILE) - --constraint $(LOCK) --output-file requirements/build.lock
+	printf '%s\n' hatchling mypy setuptools | $(UV_COMPILE) - --constraint $(LOCK) --output-file requirements/build.lock
 
 clean: ## remove .venv and what tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) models/_compiled* models/._compiled* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	find engine models streams tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

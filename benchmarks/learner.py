@@ -1,10 +1,13 @@
 """How fast the dense learners are beside River: `python -m benchmarks.learner [--json]`, from the root of the tree.
 
-Three ways to the same numbers: River's own pipelines, `models.logistic` and `models.poisson` (River's parts, called one
-by one), and `models.dense_logistic` and `models.dense_poisson`. *Explain* is a prediction with its contributions, which
-the engine asks for. They take turns, a block of examples each, so that a machine that slows down slows all of them; the
-median over the blocks is reported, in microseconds per example. The features are Gaussian and none is constant: the
-dearest case of all three. On a machine that is busy with other things River loses more than the dense learners.
+Four ways to the same numbers: River's own pipelines; `models.logistic` and `models.poisson` (River's parts, called one
+by one); and the dense learners, by compiled code where it is built and by unrolled plain Python. *Explain* is a
+prediction with its contributions, which the engine asks for. They take turns, a block of examples each, so that a
+machine that slows down slows all of them; the median over the blocks is reported, in microseconds per example. The
+features are Gaussian and none is constant: the dearest case of all. On a machine that is busy with other things River
+loses more than the dense learners.
+
+Exit code 1 if compiled code is used and a pipeline's prediction and learning together cost less than 5 times as much.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import platform
 import random
 import statistics
@@ -20,31 +24,30 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from river import compose, linear_model, optim, preprocessing
+from river import linear_model, optim
 
+from benchmarks.equality import PlainLogistic, PlainPoisson, pipeline
+from models import kernels
 from models.dense_logistic import DenseLogistic
 from models.dense_poisson import DensePoisson
 from models.logistic import Logistic
 from models.poisson import Poisson
 
 SEED = 1
-BLOCK = 200  # examples in a row by one contender: about a millisecond of the fastest
-WAYS = ("pipeline", "models", "dense")
+BLOCK = 200  # examples in a row by one contender: a quarter of a millisecond of the fastest
+BOUND = 5.0  # how many times dearer a pipeline must be than compiled code
+WAYS = ("pipeline", "models", *(["compiled"] if kernels.COMPILED else []), "plain")
 Call = Callable[..., object]
-
-
-def clip(z: dict[int, float]) -> dict[int, float]:
-    return {i: 4.0 if v > 4.0 else -4.0 if v < -4.0 else v for i, v in z.items()}
-
-
-def pipeline(model: Any) -> Any:
-    return preprocessing.StandardScaler() | compose.FuncTransformer(clip) | model
 
 
 def calls(n_features: int) -> dict[str, dict[str, tuple[Call, Call, Call | None]]]:
     """Per model and way: predict, learn, and predict with reasons where the way has them."""
     logistic, poisson = Logistic(n_features), Poisson(n_features)
-    dense_logistic, dense_poisson = DenseLogistic(n_features), DensePoisson(n_features)
+    dense: list[tuple[str, type[DenseLogistic], type[DensePoisson]]] = [("plain", PlainLogistic, PlainPoisson)]
+    if kernels.COMPILED:
+        dense.append(("compiled", DenseLogistic, DensePoisson))
+    classifiers = {way: made(n_features) for way, made, _ in dense}
+    regressors = {way: made(n_features) for way, _, made in dense}
     its_logistic = pipeline(linear_model.LogisticRegression(optim.AdaGrad(0.1)))
     its_poisson = pipeline(
         linear_model.LinearRegression(optim.AdaGrad(0.02), loss=optim.losses.Poisson(), clip_gradient=3.0)
@@ -57,7 +60,7 @@ def calls(n_features: int) -> dict[str, dict[str, tuple[Call, Call, Call | None]
                 logistic.learn_one,
                 lambda x: (logistic.predict_proba_one(x), logistic.contributions(x)),
             ),
-            "dense": (dense_logistic.predict_proba_one, dense_logistic.learn_one, dense_logistic.explain),
+            **{way: (c.predict_proba_one, c.learn_one, c.explain) for way, c in classifiers.items()},
         },
         "poisson": {
             "pipeline": (its_poisson.predict_one, its_poisson.learn_one, None),
@@ -66,7 +69,7 @@ def calls(n_features: int) -> dict[str, dict[str, tuple[Call, Call, Call | None]
                 poisson.learn_one,
                 lambda x: (poisson.predict_one(x), poisson.contributions(x)),
             ),
-            "dense": (dense_poisson.predict_one, dense_poisson.learn_one, dense_poisson.explain),
+            **{way: (r.predict_one, r.learn_one, r.explain) for way, r in regressors.items()},
         },
     }
 
@@ -108,12 +111,27 @@ def measure(n_features: int, rounds: int) -> dict[str, dict[str, dict[str, float
 
 
 def ratios(figures: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """How many times faster dense is than each of the others, by step."""
+    """How many times dearer a pipeline is than each of the others, by step."""
     return {
-        way: {step: value / figures["dense"][step] for step, value in figures[way].items()}
+        way: {
+            step: figures["pipeline"][step] / value
+            for step, value in figures[way].items()
+            if step in figures["pipeline"]
+        }
         for way in WAYS
-        if way != "dense"
+        if way != "pipeline"
     }
+
+
+def missed(results: list[dict[str, Any]]) -> list[str]:
+    """What compiled code owes: `logistic, 16 features: 4.9`."""
+    found = []
+    for result in results:
+        for model, by_way in result["ratio"].items():
+            ratio = by_way.get("compiled", {}).get("predict+learn", math.inf)
+            if ratio < BOUND:
+                found.append(f"{model}, {result['features']} features: {ratio:.1f}")
+    return found
 
 
 def table(result: dict[str, Any]) -> str:
@@ -124,34 +142,45 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"{'':24}" + "".join(f"{step:>15}" for step in steps))
     for model, figures in result["microseconds"].items():
         rows = [(f"{model}, {way}", figures[way], ".2f") for way in WAYS]
-        rows += [(f"  {way} / dense", by_step, ".1f") for way, by_step in result["ratio"][model].items()]
+        rows += [(f"  pipeline / {way}", by_step, ".1f") for way, by_step in result["ratio"][model].items()]
         for label, by_step, form in rows:
             lines.append(
                 f"{label:24}" + "".join(f"{format(by_step[s], form) if s in by_step else '-':>15}" for s in steps)
             )
-    return "\n".join([*lines, f"Python {result['python']}, River {result['river']}, {result['machine']}"])
+    return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learner", description="Speed of the learners.")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--features", type=int, default=16, metavar="N", help="length of an example (default 16)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument(
+        "--features", type=int, nargs="+", default=[16, 32], metavar="N", help="lengths of an example (default 16 32)"
+    )
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="blocks of each contender (default 60)")
     options = parser.parse_args(arguments)
-    if options.features < 1 or options.rounds < 1:
+    if min(*options.features, options.rounds) < 1:
         parser.error(f"--features and --rounds: expected >= 1, got {options.features} and {options.rounds}")
-    figures = measure(options.features, options.rounds)
-    result = {
-        "features": options.features,
-        "rounds": options.rounds,
-        "microseconds": figures,
-        "ratio": {model: ratios(ways) for model, ways in figures.items()},
+    results = []
+    for n_features in options.features:
+        figures = measure(n_features, options.rounds)
+        ratio = {model: ratios(ways) for model, ways in figures.items()}
+        results.append({"features": n_features, "rounds": options.rounds, "microseconds": figures, "ratio": ratio})
+    below = missed(results)
+    machine = {
+        "core": kernels.STATE,
         "python": platform.python_version(),
         "river": importlib.metadata.version("river"),
         "machine": platform.machine(),
     }
-    print(json.dumps(result) if options.json else table(result))
+    if options.json:
+        print(json.dumps({"results": results, "below": below, **machine}))
+    else:
+        print("\n\n".join(map(table, results)))
+        print("Python {python}, River {river}, {machine}; the engine uses {core} code".format(**machine))
+        if below:
+            print(f"expected a pipeline to be {BOUND:g} times dearer than compiled code: {'; '.join(below)}")
+    return 1 if below else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
