@@ -20,7 +20,7 @@ from streams.cli.mapping import read_mapping
 from streams.cli.options import gather, settings_options
 from streams.cli.progress import progress
 from streams.cli.replay import run_replay
-from streams.cli.report import console
+from streams.cli.report import at_text, console
 from streams.cli.words import language, language_option
 from streams.evaluate.activity import Activity
 from streams.evaluate.evaluation import Evaluation, Judgement
@@ -39,6 +39,7 @@ __all__ = ["evaluate"]
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _BATCH = 2000
+_COLOURS = {"better": "green", "worse": "red", "level": "default"}
 
 
 @click.command("evaluate")
@@ -208,7 +209,8 @@ def _print(found: Evaluation, report: Path | None, lang: str) -> None:
         out.print()
         out.print(_count_table(found, lang))
     for mark in found.marks:
-        out.print(escape(f"{text('marks', lang)}: {mark.text_en if lang == 'en' else mark.text_zh}"))
+        told = mark.text_en if lang == "en" else mark.text_zh
+        out.print(escape(f"{text('marks', lang)}: {at_text(mark.at_ms)} {told}"))
     for sentence in absent:
         out.print(escape(sentence))
     if report is not None:
@@ -216,24 +218,19 @@ def _print(found: Evaluation, report: Path | None, lang: str) -> None:
 
 
 def _table(judgement: Judgement, title: str, absent: dict[str, str], lang: str) -> Table:
-    names = ("auc", "log_loss", "brier", "ece", "mean_p", "delta", "standing")
+    names = ("auc", "log_loss", "delta", "standing", "brier", "ece", "mean_p")
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
     table.add_column(text("method", lang))
     for name in names:
         table.add_column(text(name, lang), justify="right")
-    figures = judgement.figures
-    table.add_row(
-        "[bold]henji[/bold]", f"{figures.auc:.4f} ±{judgement.auc_se:.3f}", f"{figures.log_loss:.4f}",
-        f"{figures.brier:.4f}", f"{figures.ece:.4f}", f"{figures.mean_p:.3f}", "", "",
-    )  # fmt: skip
-    colours = {"better": "green", "worse": "red", "level": "default"}
+    rows = [("[bold]henji[/bold]", judgement.figures, judgement.auc_se, "", "")]
     for each in judgement.anchors:
-        f = each.figures
-        table.add_row(
-            escape(anchor_name(each.name, lang)), f"{f.auc:.4f} ±{each.auc_se:.3f}", f"{f.log_loss:.4f}",
-            f"{f.brier:.4f}", f"{f.ece:.4f}", f"{f.mean_p:.3f}", f"{each.delta:+.4f} ±{each.delta_se:.4f}",
-            f"[{colours[each.standing]}]{text(each.standing, lang)}[/]",
-        )  # fmt: skip
+        standing = f"[{_COLOURS[each.standing]}]{text(each.standing, lang)}[/]"
+        delta = f"{each.delta:+.4f} ±{each.delta_se:.4f}"
+        rows.append((escape(anchor_name(each.name, lang)), each.figures, each.auc_se, delta, standing))
+    for name, f, auc_se, delta, standing in rows:
+        cells = (f"{f.brier:.4f}", f"{f.ece:.4f}", f"{f.mean_p:.3f}")
+        table.add_row(name, f"{f.auc:.4f} ±{auc_se:.3f}", f"{f.log_loss:.4f}", delta, standing, *cells)
     for name in absent:
         table.add_row(escape(anchor_name(name, lang)), *("-" for _ in names))
     return table

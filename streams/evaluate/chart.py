@@ -93,10 +93,9 @@ def _value_axis(ticks: Sequence[float], y: _Scale, title: str) -> list[str]:
 
 def _named_axis(labels: Sequence[tuple[float, str]], title: str) -> list[str]:
     out = []
-    for number, (at, label) in enumerate(labels):
-        # The outer labels stay inside of the drawing.
-        anchor = "start" if number == 0 and at < _LEFT + 30 and len(label) > 5 else "middle"
-        anchor = "end" if at > _WIDTH - _RIGHT - 30 and len(label) > 5 else anchor
+    for at, label in labels:
+        # A long label at the right edge stays inside of the drawing.
+        anchor = "end" if at > _WIDTH - _RIGHT - 30 and len(label) > 5 else "middle"
         place = f'x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 19}" text-anchor="{anchor}"'
         out.append(f'<text class="tick" {place}>{escape(label)}</text>')
     if title:
@@ -111,7 +110,7 @@ def lines(
     told: str,
     labels: Sequence[str],
     series: Sequence[Line],
-    marks: Sequence[tuple[float, str]] = (),
+    marks: Sequence[tuple[float, str, str]] = (),
 ) -> str:
     """Values over time.
 
@@ -126,20 +125,20 @@ def lines(
     series
         The lines, as many values as labels; the first is drawn on top.
     marks
-        Place (0 is the first label; fractions lie between) and text of vertical marks.
+        Place (0 is the first label; fractions lie between), short name and text of vertical marks.
     """
     values = [v for line in series for v in line.values if isfinite(v)]
     ticks = nice_ticks(min(values, default=0.0), max(values, default=1.0))
     y = _Scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
     x = _Scale(0, max(len(labels) - 1, 1), _LEFT + 8, _WIDTH - _RIGHT - 8)
-    every = max(1, ceil(len(labels) / 4))
+    every = max(1, ceil(len(labels) / 3))
     shown = [(x(place), label) for place, label in enumerate(labels) if place % every == 0]
     body = [*_value_axis(ticks, y, ""), *_named_axis(shown, "")]
-    for number, (place, text) in enumerate(marks, 1):
-        at = x(min(max(place, 0.0), max(len(labels) - 1.0, 0.0)))
+    for place, label, text in marks:
+        at = x(place)
         body.append(
             f'<g class="mark"><title>{escape(text)}</title><line x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" '
-            f'y2="{_HEIGHT - _BOTTOM}"/><text x="{at + 3:.1f}" y="{_TOP + 11}">{number}</text></g>'
+            f'y2="{_HEIGHT - _BOTTOM}"/><text x="{at + 3:.1f}" y="{_TOP + 11}">{escape(label)}</text></g>'
         )
     for line in reversed(series):
         points = [(x(place), y(v)) for place, v in enumerate(line.values) if isfinite(v)]

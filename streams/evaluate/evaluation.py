@@ -263,7 +263,7 @@ def _blocks(
 
 
 def _level(predictions: Predictions, history: History, rules: Protocol) -> list[Mark]:
-    made = predictions.event >= 0
+    made = (predictions.event >= 0) & (history.days(history.ticks(predictions.at_ms)) < rules.until_d)
     return level_marks(
         predictions.at_ms[made],
         predictions.churn[made],

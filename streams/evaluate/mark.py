@@ -11,8 +11,10 @@ from streams.evaluate.history import Floats, Ints
 __all__ = ["Mark", "level_marks"]
 
 _FEWEST_BLOCKS = 3
+_MOST_BLOCKS = 6  # what lies longer back, such as a launch, is no longer usual
 _FEWEST_SCORES = 30
 _SPREADS = 3.0
+_LEAST = 0.05  # of probability: a smaller move may be sure, and nobody would act on it
 
 
 class Mark(NamedTuple):
@@ -35,8 +37,9 @@ def level_marks(at_ms: Ints, p: Floats, *, origin_ms: int, block_ms: int) -> lis
     """Blocks whose mean score lies outside of what the blocks before it had.
 
     Needs no label, so it speaks a horizon earlier than any figure of quality; says nothing of why. Outside is more than
-    three standard deviations of the earlier means from their mean, with at least three of them. Blocks with fewer than
-    30 scores neither count nor are marked. Wrong for a log whose first blocks are a launch: they widen the range.
+    three standard deviations of the last six means from their mean, with at least three of them, and more than 0.05.
+    Blocks with fewer than 30 scores neither count nor are marked. Wrong for a slow change: what is new in each
+    block is usual in the next.
 
     Parameters
     ----------
@@ -63,10 +66,11 @@ def level_marks(at_ms: Ints, p: Floats, *, origin_ms: int, block_ms: int) -> lis
             continue
         mean = float(inside.mean())
         if number >= 0 and len(past) >= _FEWEST_BLOCKS:
-            usual, spread = float(np.mean(past)), float(np.std(past, ddof=1))
+            recent = past[-_MOST_BLOCKS:]
+            usual, spread = float(np.mean(recent)), float(np.std(recent, ddof=1))
             # The mean of few scores moves by itself.
             own = float(inside.std() / np.sqrt(len(inside)))
-            if abs(mean - usual) > _SPREADS * max(spread, own):
+            if abs(mean - usual) > max(_SPREADS * max(spread, own), _LEAST):
                 marks.append(
                     Mark(
                         origin_ms + number * block_ms,

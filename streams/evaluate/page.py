@@ -111,13 +111,16 @@ def _tiles(judgement: Judgement, lang: str) -> str:
 
 
 def _header(lang: str) -> list[str]:
-    return [text(n, lang) for n in ("method", "auc", "log_loss", "brier", "ece", "mean_p", "delta", "standing")]
+    return [text(n, lang) for n in ("method", "auc", "log_loss", "delta", "standing", "brier", "ece", "mean_p")]
 
 
-def _figures(figures: Figures, auc_se: float) -> list[str]:
+def _figures(figures: Figures, auc_se: float, delta: str = "", standing: str = "") -> list[str]:
+    """Cells in the order of `_header`: what decides comes first, where a phone shows it without scrolling."""
     return [
         _digits(figures.auc) + _error(auc_se, 3),
         _digits(figures.log_loss),
+        delta,
+        standing,
         _digits(figures.brier),
         _digits(figures.ece),
         _digits(figures.mean_p, 3),
@@ -125,11 +128,11 @@ def _figures(figures: Figures, auc_se: float) -> list[str]:
 
 
 def _compared(judgement: Judgement, lang: str) -> list[str]:
-    rows = [_row(anchor_name("henji", lang), [*_figures(judgement.figures, judgement.auc_se), "", ""], "own")]
+    rows = [_row(anchor_name("henji", lang), _figures(judgement.figures, judgement.auc_se), "own")]
     for each in judgement.anchors:
         standing = f'<span class="{each.standing}">{escape(text(each.standing, lang))}</span>'
         delta = f"{each.delta:+.4f}{_error(each.delta_se)}"
-        rows.append(_row(anchor_name(each.name, lang), [*_figures(each.figures, each.auc_se), delta, standing]))
+        rows.append(_row(anchor_name(each.name, lang), _figures(each.figures, each.auc_se, delta, standing)))
     return rows
 
 
@@ -199,9 +202,12 @@ def _course(evaluation: Evaluation, name: str, title: str, series: Sequence[Line
     blocks = evaluation.event.blocks
     labels = [_date(block.at_ms) for block in blocks]
     first, length = blocks[0].at_ms, evaluation.rules.block_d * 86_400_000
-    marks = [
-        ((mark.at_ms - first) / length, mark.text_en if lang == "en" else mark.text_zh) for mark in evaluation.marks
-    ]
+    marks = []
+    for number, mark in enumerate(evaluation.marks, 1):
+        place = (mark.at_ms - first) / length
+        # A mark may stand where nothing is judged yet: it needs no label.
+        if 0 <= place <= len(blocks) - 1:
+            marks.append((place, str(number), mark.text_en if lang == "en" else mark.text_zh))
     told = "; ".join(f"{line.name}: {', '.join(_digits(v, 3) for v in line.values)}" for line in series)
     rows = [
         (label, f"{block.n:,}", *(_digits(line.values[place]) for line in series))

@@ -107,7 +107,7 @@ _TEXTS = {
     "brier": ("Brier", "Brier"),
     "ece": ("ECE", "ECE"),
     "mean_p": ("mean score", "平均评分"),
-    "base_rate": ("left", "实际流失率"),
+    "base_rate": ("share who left", "实际流失率"),
     "delta": ("henji less this", "henji 与其之差"),
     "standing": ("henji is", "结论"),
     "better": ("better", "更好"),
