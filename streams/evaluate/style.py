@@ -69,13 +69,16 @@ footer{color:var(--soft);font-size:.88rem;overflow-wrap:anywhere}
 @media screen and (max-width:760px){main{padding:18px 12px 32px}.pair{grid-template-columns:minmax(0,1fr);gap:0}
 .verdict{font-size:1.28rem}section,figure{padding:14px 14px}.scroll{margin:10px -14px 0;padding:0 14px}
 .tiles{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}.tile{padding:10px 12px}.tile b{font-size:1.3rem}
-table{font-size:.86rem}.scroll table{margin-left:-14px;width:calc(100% + 14px)}.tile:last-child:nth-child(odd){grid-column:1/-1}
+table{font-size:.86rem}.scroll table{margin-left:-14px;width:calc(100% + 14px)}
+.tile:last-child:nth-child(odd){grid-column:1/-1}
 svg text{font-size:17px}.se{display:block}th,td{padding-right:9px}thead th{white-space:normal}
 .scroll tbody th,.scroll thead th:first-child{position:sticky;left:-14px;background:var(--card);
 padding-left:14px;white-space:normal;min-width:6.8em}}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--s0:#0b63c5;--s1:#777;--s2:#b04a00;
 --s3:#24683f;--good:#17552f;--bad:#8f1d16;--mark:#6d2c91;color-scheme:light}body{font-size:10.5pt}main{max-width:none;
 padding:0}section,figure,.tile{break-inside:avoid;border-color:#bbb}.pair{grid-template-columns:1fr 1fr}
-.scroll{overflow:visible}.tiles{grid-template-columns:repeat(5,1fr);gap:8px}details:not([open]){display:none}table{font-size:9pt}th,td{padding:4px 8px 4px 0}}
+.scroll{overflow:visible;margin:8px 0 0;padding:0}
+.tiles{grid-template-columns:repeat(5,1fr);gap:8px}details:not([open]){display:none}
+table{font-size:9pt}th,td{padding:4px 8px 4px 0}}
 """
 """Light and dark, wide and narrow, screen and paper; nothing from outside."""
