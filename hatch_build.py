@@ -58,9 +58,9 @@ def attempt(target: Path) -> list[Path]:
     try:
         return compile_kernel(target)
     except (ImportError, OSError, subprocess.CalledProcessError) as error:
-        told = error.stderr.split("\n") if isinstance(error, subprocess.CalledProcessError) else [str(error)]
-        why = next((line for line in reversed(told) if line.strip()), str(error))
-        print(f"setup: the learners run as plain Python, to the same bit but slower: {why.strip()}", file=sys.stderr)
+        told = [error.stdout, error.stderr] if isinstance(error, subprocess.CalledProcessError) else [str(error)]
+        why = "\n".join(told).strip().rpartition("\n")[2] or str(error)
+        print(f"setup: the learners run as plain Python, to the same bit but slower: {why}", file=sys.stderr)
         return []
 
 
@@ -80,7 +80,7 @@ def compile_kernel(target: Path) -> list[Path]:
     Raises
     ------
     subprocess.CalledProcessError
-        If a step failed; its `stderr` says why.
+        If a step failed; what it printed says why.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
