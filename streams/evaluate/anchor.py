@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ __all__ = [
 
 _PLACE = {feature.name: place for place, feature in enumerate(FEATURES)}
 _ALL = tuple(_PLACE)
+_MANY = 100_000
 _FEWEST = 20  # examples: below, a fit of several weights is no more than the base rate with noise
 
 
@@ -133,6 +135,14 @@ class LogisticRegression:
         return x[:, [_PLACE[name] for name in self.features]]
 
 
+def _threads(n: int) -> AbstractContextManager[Any]:
+    """How many threads scikit-learn takes for `n` rows: on few of them threads wait for each other, not for work."""
+    if n >= _MANY:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(1, "openmp")
+    return limits
+
+
 @dataclass(slots=True)
 class BoostedTrees:
     """Gradient boosting of scikit-learn on the 16 features; not tuned.
@@ -152,16 +162,18 @@ class BoostedTrees:
         self._fit = None
         if len(known.y) >= _FEWEST and 0 < known.y.sum() < len(known.y):
             # Imported by name when it is needed: an extra that most installations do not have.
-            ensemble = import_module("sklearn.ensemble")
-            self._fit = ensemble.HistGradientBoostingClassifier(
+            trees = import_module("sklearn.ensemble").HistGradientBoostingClassifier(
                 max_iter=150, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=40, l2_regularization=1.0,
                 random_state=0,
-            ).fit(known.x, known.y)  # fmt: skip
+            )  # fmt: skip
+            with _threads(len(known.y)):
+                self._fit = trees.fit(known.x, known.y)
 
     def predict(self, asked: Asked) -> Floats:
         if self._fit is None:
             return np.full(len(asked.x), self._p)
-        return np.asarray(self._fit.predict_proba(asked.x)[:, 1])
+        with _threads(len(asked.x)):
+            return np.asarray(self._fit.predict_proba(asked.x)[:, 1])
 
     @staticmethod
     def is_available() -> bool:
