@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -226,14 +227,18 @@ def _table(judgement: Judgement, title: str, absent: dict[str, str], lang: str) 
     rows = [("[bold]henji[/bold]", judgement.figures, judgement.auc_se, "", "")]
     for each in judgement.anchors:
         standing = f"[{_COLOURS[each.standing]}]{text(each.standing, lang)}[/]"
-        delta = f"{each.delta:+.4f} ±{each.delta_se:.4f}"
+        delta = f"{each.delta:+.4f} ±{_told(each.delta_se)}"
         rows.append((escape(anchor_name(each.name, lang)), each.figures, each.auc_se, delta, standing))
     for name, f, auc_se, delta, standing in rows:
         cells = (f"{f.brier:.4f}", f"{f.ece:.4f}", f"{f.mean_p:.3f}")
-        table.add_row(name, f"{f.auc:.4f} ±{auc_se:.3f}", f"{f.log_loss:.4f}", delta, standing, *cells)
+        table.add_row(name, f"{_told(f.auc)} ±{_told(auc_se, 3)}", f"{f.log_loss:.4f}", delta, standing, *cells)
     for name in absent:
         table.add_row(escape(anchor_name(name, lang)), *("-" for _ in names))
     return table
+
+
+def _told(value: float, digits: int = 4) -> str:
+    return f"{value:.{digits}f}" if isfinite(value) else "-"
 
 
 def _count_table(found: Evaluation, lang: str) -> Table:
@@ -245,7 +250,7 @@ def _count_table(found: Evaluation, lang: str) -> Table:
     for name in ("deviance", "mae", "expected", "delta"):
         table.add_column(text(name, lang), justify="right")
     for row in counts.rows:
-        delta = "" if row.delta is None else f"{row.delta:+.3f} ±{row.delta_se:.3f}"
+        delta = "" if row.delta is None else f"{row.delta:+.3f} ±{_told(row.delta_se or 0.0, 3)}"
         cells = (f"{row.deviance:.3f}", f"{row.mae:.3f}", f"{row.mean:.3f}", delta)
         table.add_row(escape(anchor_name(row.name, lang)), *cells)
     return table

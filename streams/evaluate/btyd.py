@@ -51,7 +51,9 @@ class BuyTillQuit(NamedTuple):
     def p_alive(self, seen: Purchases) -> Floats:
         """Probability that a customer has not quit, 0 to 1."""
         x, recency, age = seen
-        odds = ((self.alpha + age) / (self.alpha + recency)) ** (self.r + x)
+        with np.errstate(over="ignore"):
+            # A long silence after hundreds of acts: infinite odds are the right answer.
+            odds = ((self.alpha + age) / (self.alpha + recency)) ** (self.r + x)
         if self.modified:
             return np.asarray(1.0 / (1.0 + self.a / (self.b + x) * odds))
         quit_odds = np.where(x > 0, self.a / np.maximum(self.b + x - 1.0, 1e-12), 0.0)

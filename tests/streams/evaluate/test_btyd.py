@@ -96,3 +96,9 @@ def test_where_nobody_quits_the_expectation_is_the_mean_of_the_rate() -> None:
     steady = BuyTillQuit(2.0, 30.0, 1e-6, 1.0, modified=False)
     seen = Purchases(np.array([8.0]), np.array([70.0]), np.array([70.0]))
     assert steady.expected(seen, 10.0)[0] == pytest.approx(1.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("model", [CDNOW, MODIFIED], ids=["bg", "mbg"])
+def test_a_long_silence_after_many_acts_is_certainty_and_no_overflow(model: BuyTillQuit) -> None:
+    gone = Purchases(np.array([900.0]), np.array([5.0]), np.array([400.0]))
+    assert model.p_none(gone, 7.0).tolist() == [1.0]
