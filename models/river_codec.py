@@ -19,32 +19,18 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from models.errors import ModelError, SnapshotDamaged
+from models.errors import SnapshotDamaged
+from models.river_codec_graph import MAX_RECORDS, Graph
+from models.river_codec_read import Reader
+from models.river_codec_write import Writer
 from models.snapshot import unpack
 
-__all__ = ["MAX_BYTES", "MAX_RECORDS", "Graph", "StateRefused", "decode", "encode", "unpack_bounded"]
+__all__ = ["MAX_BYTES", "decode", "encode", "unpack_bounded"]
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Longest snapshot that is made or read: a state that is stored again and again should be far smaller."""
 
-MAX_RECORDS: Final = 4_000_000
-"""Most records of a graph; each costs a hundred bytes or more in memory."""
-
 S = TypeVar("S")
-
-
-class Graph(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """An estimator as data; see the module for what the lists hold."""
-
-    shapes: list[tuple[str, list[str]]]
-    shells: list[list[Any]]
-    built: list[list[Any]]
-
-
-class StateRefused(ModelError, TypeError):
-    """An estimator holds something that is not in the closed lists, or too much; it cannot be stored."""
 
 
 def encode(estimator: object) -> Graph:
@@ -69,9 +55,6 @@ def encode(estimator: object) -> Graph:
     >>> again.predict_proba_one({"visits": 1.0}) == model.predict_proba_one({"visits": 1.0})
     True
     """
-    # Here and below: the two halves need the classes of this module.
-    from models.river_codec_write import Writer
-
     return Writer(estimator).graph()
 
 
@@ -83,8 +66,6 @@ def decode(graph: Graph) -> Any:
     SnapshotDamaged
         If the graph is not one that `encode` makes.
     """
-    from models.river_codec_read import Reader
-
     if len(graph.shells) + len(graph.built) > MAX_RECORDS:
         raise SnapshotDamaged(f"river: expected at most {MAX_RECORDS} records; restore a backup or replay the log")
     try:

@@ -58,7 +58,7 @@ def _names(found: tuple[Any, ...]) -> dict[str, Any]:
 
 _LINEAR = (
     *(linear_model.LogisticRegression, linear_model.LinearRegression, linear_model.Perceptron),
-    *(linear_model.PAClassifier, linear_model.PARegressor),
+    linear_model.PAClassifier,
     *(optim.AdaBound, optim.AdaDelta, optim.AdaGrad, optim.AdaMax, optim.Adam, optim.AMSGrad, optim.FTRLProximal),
     *(optim.Momentum, optim.Nadam, optim.NesterovMomentum, optim.RMSProp, optim.SGD),
     *(initializers.Constant, initializers.Zeros),
@@ -116,8 +116,12 @@ CALLABLES: Final[dict[str, Callable[..., Any]]] = _names(
 )
 """What may stand as the factory of a default, in a partial, or as a hook of a node."""
 
-METHODS: Final[dict[type, frozenset[str]]] = {ensemble.LeveragingBaggingClassifier: frozenset({"_leveraging_bag"})}
-"""Methods that an object may hold bound to another (or to itself)."""
+METHODS: Final[dict[type, frozenset[str]]] = {
+    ensemble.LeveragingBaggingClassifier: frozenset({"_leveraging_bag"}),
+    linear_model.PAClassifier: frozenset({"_calc_tau_1", "_calc_tau_2"}),
+    drift.PageHinkley: frozenset({"_test_increase", "_test_decrease", "_test_both"}),
+}
+"""Methods that an object may hold, bound to one of its class: to itself."""
 
 LEFT_OUT: Final[dict[type, frozenset[str]]] = {
     # A plan of calls, made anew from the steps.

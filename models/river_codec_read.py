@@ -20,13 +20,12 @@ from river.optim.base import Initializer
 from river.proba import Gaussian
 from river.utils import VectorDict
 
-from models.river_codec import Graph
 from models.river_codec_adwin import check_window
 from models.river_codec_classes import CALLABLES, CLASSES, LEFT_OUT, METHODS
+from models.river_codec_graph import PLAIN, Graph
 
 __all__ = ["Reader"]
 
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 _MUTABLE: Final[dict[str, Any]] = {
     "list": list,
     "dict": dict,
@@ -72,7 +71,7 @@ class Reader:
         return self._graph.shapes[number]
 
     def _value(self, raw: Any) -> Any:
-        if type(raw) in _PLAIN:
+        if type(raw) in PLAIN:
             return raw
         if type(raw) is not list or len(raw) != 1 or type(raw[0]) is not int or raw[0] < 0:
             raise TypeError("expected a plain value or the number of a record, got something else")
@@ -134,7 +133,7 @@ class Reader:
             raise ValueError("expected the arguments of a partial, got something else")
         for one in (called, *args, *named.values()):
             # By identity: a list or an object has no place in the factories of the closed list.
-            if type(one) not in _PLAIN and not any(one is known for known in CALLABLES.values()):
+            if type(one) not in PLAIN and not any(one is known for known in CALLABLES.values()):
                 raise ValueError("expected functions of the closed list in a partial, got something else")
         return functools.partial(called, *args, **named)
 

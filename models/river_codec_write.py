@@ -12,12 +12,11 @@ from typing import Any, Final, NamedTuple
 from river._river_rust.drift import AdaptiveWindowing
 from river.utils import VectorDict
 
-from models.river_codec import MAX_RECORDS, Graph, StateRefused
 from models.river_codec_classes import CALLABLES, CLASSES, LEFT_OUT, METHODS
+from models.river_codec_graph import MAX_RECORDS, PLAIN, Graph, StateRefused
 
 __all__ = ["Part", "Writer"]
 
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes})
 _BUILT: Final = frozenset({"tuple", "frozenset", "vector", "partial", "name", "method"})
 _NAMES: Final = {found: name for name, found in CALLABLES.items()}
 _WORDS: Final = struct.Struct("<625I")
@@ -69,7 +68,7 @@ class Writer:
 
         def record(part: Part) -> list[Any]:
             shape = shapes.setdefault((part.name, part.attributes), len(shapes))
-            return [shape, *(v if type(v) in _PLAIN else [self._numbers[id(v)]] for v in part.values)]
+            return [shape, *(v if type(v) in PLAIN else [self._numbers[id(v)]] for v in part.values)]
 
         shells = [record(part) for _, part in self._shells]
         built = [record(self._built[key]) for key in self._order]
@@ -92,7 +91,7 @@ class Writer:
             else:
                 self._shells.append((id(one), part))
             # Backwards, so that the first is found first.
-            ahead += [value for value in reversed(part.values) if type(value) not in _PLAIN]
+            ahead += [value for value in reversed(part.values) if type(value) not in PLAIN]
 
     def _built_in_order(self) -> list[int]:
         """Each built one after those built ones that it holds."""
@@ -135,7 +134,7 @@ def _part(one: Any) -> Part:
 
 
 _CLASS_NAMES: Final[dict[Any, str]] = {kind: name for name, kind in CLASSES.items()}
-_CONTAINERS: Final = {
+_CONTAINERS: Final[dict[Any, str]] = {
     list: "list",
     tuple: "tuple",
     dict: "dict",
@@ -149,7 +148,7 @@ _CONTAINERS: Final = {
 
 
 def _object(one: Any, kind: type) -> Part:
-    out = LEFT_OUT.get(kind, ())
+    out = LEFT_OUT.get(kind, frozenset())
     slots = [name for base in kind.__mro__ for name in base.__dict__.get("__slots__", ()) if name != "__dict__"]
     held = {name: getattr(one, name) for name in slots if hasattr(one, name)}
     held |= {name: value for name, value in getattr(one, "__dict__", {}).items() if name not in out}
