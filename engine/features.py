@@ -72,10 +72,15 @@ GROUPS: Final = (
     Group("rhythm", "regularity of their activity", "活动节奏"),
     Group("tenure", "how long they have been a customer", "成为客户的时长"),
     Group("value", "value of their purchases", "消费金额"),
+    Group("service", "requests, complaints and open cases", "诉求、投诉与未结事项"),
+    Group("effort", "the effort that their cases cost them", "办事花费的精力"),
+    Group("answers", "answers from others", "他人的回应"),
+    Group("offers", "offers without an answer", "未回应的推广"),
+    Group("calendar", "day of the week", "星期"),
 )
 """Groups of features in the order that breaks ties between reasons."""
 
-_RECENCY, _FREQUENCY, _RHYTHM, _TENURE, _VALUE = GROUPS
+_RECENCY, _FREQUENCY, _RHYTHM, _TENURE, _VALUE = GROUPS[:5]
 
 FEATURES: Final = (
     Feature("recency", "log1p d", _RECENCY),
@@ -95,8 +100,8 @@ FEATURES: Final = (
     Feature("first", "0 or 1", _TENURE),
     Feature("rate", "log acts per d", _FREQUENCY),
 )
-"""The catalogue: place `i` of every vector is `FEATURES[i]`. The set is that of docs/models.md; changing it, or its
-order, makes stored models unusable."""
+"""What `Traits.vector` gives: the sixteen features of the project's scoring protocol, the beginning of every vector of
+`engine.catalogue`. Changing them, or their order, makes stored models unusable."""
 
 
 def _signed_log1p(value: float) -> float:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.board import ALL_PARTS, HISTORY_DAYS, board_rows
+from engine.catalogue import observe
 from engine.duration import DAY_MS
 from engine.episodes import FlagKey
 from engine.event import CONTACT, Event
@@ -32,6 +33,7 @@ from engine.memory import MAX_ATTRIBUTES, Memory, id_digest
 from engine.outcome import CustomerChange, Outcome, Prediction
 from engine.rules import RuleSet
 from engine.score_flags import update_score_flags
+from engine.scores import Scores
 from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.teller import Teller
@@ -77,7 +79,8 @@ class Lane:
         self.settings = settings
         self.rules = rules
         self.record = LaneRecord() if record is None else LaneRecord.decode(record)
-        self.models = LaneModels(settings.learner)
+        self._windows = settings.windows
+        self.models = LaneModels(self._windows, settings.learner)
         self.models.restore(dict(models or {}))
         self._flagging = Flagging(rules)
         self._cache_size = cache
@@ -254,7 +257,7 @@ class Lane:
         for due in (
             self._flagging.next_due(memory, tau),
             memory.contacts.next_due(),
-            memory.landmarks.next_due(settings.churn_horizon_ms, settings.engagement_horizon_ms),
+            memory.landmarks.next_due(self._windows),
         ):
             if due is not None and due < first:
                 first = due
@@ -287,7 +290,7 @@ class Lane:
             silent_at = memory.traits.last_ms + SILENCE_DAYS[memory.silence_step] * DAY_MS
             if silent_at <= due:
                 memory.silence_step = memory.silence_step + 1 if memory.silence_step + 1 < len(SILENCE_DAYS) else None
-                self._score(memory, SILENCE, silent_at, None, due)
+                self._score(memory, SILENCE, max(silent_at, memory.last_seen), None, due)
         memory.episodes.forget(self._frozen())
         memory.as_of = self.record.clock
         self._schedule(memory, tau)
@@ -295,15 +298,21 @@ class Lane:
     def _mature(self, memory: Memory, due: int) -> None:
         if not memory.landmarks.pending:
             return
-        settings = self.settings
+        models, windows = self.models, self._windows
+        edges = windows.edges
         for mark in memory.landmarks.pending:
-            if not mark.engagement_done and mark.at + settings.engagement_horizon_ms <= due:
+            if not mark.engagement_done and mark.at + windows.engagement <= due:
                 mark.engagement_done = True
-                self.models.learn_engagement(mark)
-            if not mark.churn_done and mark.at + settings.churn_horizon_ms <= due:
-                mark.churn_done = True
-                self.models.learn_churn(mark)
-        memory.landmarks.pending = [m for m in memory.landmarks.pending if not (m.churn_done and m.engagement_done)]
+                models.learn_engagement(mark)
+            if not mark.contact_done and mark.at + windows.contact <= due:
+                mark.contact_done = True
+                models.learn_contact(mark)
+            while mark.n_pieces_done < len(edges) and mark.at + edges[mark.n_pieces_done] <= due:
+                models.learn_piece(mark)
+                mark.n_pieces_done += 1
+                if mark.n_pieces_done == len(edges):
+                    models.learn_churn(mark)
+        memory.landmarks.pending = [m for m in memory.landmarks.pending if not m.is_done(windows)]
 
     def _drop(self, memory: Memory, at: int) -> None:
         """Take a customer off ledger and board; consumers are told that nothing of theirs is up."""
@@ -400,15 +409,19 @@ class Lane:
         kind = event.kind
         left = kind == "cancel" or (kind == "contract" and event.step == "lapsed")
         own = kind in settings.activity and (kind != "payment" or event.outcome in (None, "ok"))
-        memory.landmarks.observe(event, own, left, settings.churn_horizon_ms, settings.engagement_horizon_ms)
+        memory.landmarks.observe(event, own, left, self._windows)
+        memory.echo.update(event)
+        memory.service.update(event)
         if own:
             newest = event.ts >= memory.traits.last_ms
+            memory.rhythm.update(event.ts, memory.traits)
             memory.traits.update(event.ts, event.value)
             if memory.left_at is not None and event.ts > memory.left_at:
                 memory.left_at = None
             if newest:
                 memory.silence_step = 0
-                self._score(memory, EVENT, event.ts, event.event_id, self.record.clock)
+                # Stamped with the newest event of any kind: a score must not be dated before what it knows.
+                self._score(memory, EVENT, memory.last_seen, event.event_id, self.record.clock)
             else:
                 self._score_again(memory, event.event_id)
         if left and event.ts >= memory.traits.last_ms:
@@ -430,49 +443,48 @@ class Lane:
 
     def _score(self, memory: Memory, trigger: int, at: int, event_id: str | None, now: int) -> None:
         """Predict and publish; `at` is the landmark, `now` the time with which messages are stamped."""
-        x = memory.traits.vector(at)
-        churn, engagement, why = self.models.explain(trigger, x)
-        self._predictions.append(
-            Prediction(
-                memory.customer_id, at, TRIGGERS[trigger], event_id, churn, engagement, self.models.version, self._index
-            )
-        )
-        mark = Landmark(at, trigger, x, churn, engagement)
+        mark, why = self._predict(memory, trigger, at, event_id)
         self._show(memory, mark, why)
         self._take_example(memory, mark)
-        n_learned = {name: self.models.n_learned(trigger, name) for name in ("churn", "engagement")}
+        scores = mark.scores
         update_score_flags(
             memory,
             self._flagging.index(memory),
-            {"churn": churn, "engagement": engagement},
-            n_learned,
+            {"churn": scores.churn, "engagement": scores.engagement, "contact": scores.contact},
+            {name: self.models.n_learned(trigger, name) for name in ("churn", "engagement", "contact")},
             at,
             event_id or at,
             self.settings.churn_horizon_ms,
         )
         self._settle_scores(memory, at + 1 if trigger == SILENCE else now, now)
 
-    def _score_again(self, memory: Memory, event_id: str) -> None:
-        """An activity came out of order: the newest act is scored again, knowing it.
-
-        Stamped with the newest act's time: a score for the late event's own time would know what came after it.
-        """
-        at = memory.traits.last_ms
-        x = memory.traits.vector(at)
-        churn, engagement, why = self.models.explain(EVENT, x)
+    def _predict(self, memory: Memory, trigger: int, at: int, event_id: str | None) -> tuple[Landmark, list[list[Any]]]:
+        x = observe(memory, at, self.settings.churn_horizon_ms)
+        scores, why = self.models.explain(trigger, x)
         self._predictions.append(
             Prediction(
-                memory.customer_id, at, TRIGGERS[EVENT], event_id, churn, engagement, self.models.version, self._index
+                memory.customer_id, at, TRIGGERS[trigger], event_id, scores.churn, scores.engagement, scores.contact,
+                self.models.version, self._index,
             )
-        )
+        )  # fmt: skip
+        return Landmark(at, trigger, x, scores), why
+
+    def _score_again(self, memory: Memory, event_id: str) -> None:
+        """An activity came out of order: the customer is scored again, knowing it.
+
+        Stamped with the newest event's time: a score for the late event's own time would know what came after it.
+        """
+        mark, why = self._predict(memory, EVENT, memory.last_seen, event_id)
         # After a silence landmark the score of silence is the newer one.
         if memory.silence_step == 0:
-            self._show(memory, Landmark(at, EVENT, x, churn, engagement), why)
+            self._show(memory, mark, why)
 
     def _show(self, memory: Memory, mark: Landmark, why: list[list[Any]]) -> None:
-        memory.churn, memory.engagement, memory.reasons = mark.churn, mark.engagement, why
+        scores: Scores = mark.scores
+        memory.churn, memory.engagement, memory.contact = scores.churn, scores.engagement, scores.contact
+        memory.reasons = why
         memory.history.pop(mark.at // DAY_MS, None)
-        memory.history[mark.at // DAY_MS] = [mark.churn, mark.engagement]
+        memory.history[mark.at // DAY_MS] = [scores.churn, scores.engagement]
         while len(memory.history) > HISTORY_DAYS:
             del memory.history[min(memory.history)]
         self._touched[memory.customer_id].update(("why", "history"))
@@ -482,9 +494,9 @@ class Lane:
         # The first example of a slot stays: dropping it for a newer one would drop just those whose customer came
         # back, which are known to be no churn (CollegeMsg: log-loss .3488 instead of .3222, docs/learning.md).
         first = memory.landmarks.slot(mark.at, mark.trigger, settings.thin_ms)
-        if first is not None and first.at == mark.at and not first.is_done:
+        if first is not None and first.at == mark.at and not first.is_begun:
             # Events of the same moment are one act: the example sees all of it.
-            mark.n_engaged, mark.is_active, mark.has_left = first.n_engaged, first.is_active, first.has_left
+            mark.follow(first)
             pending[pending.index(first)] = mark
             self.record.tally("thinned")
         elif first is not None:

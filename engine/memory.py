@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from engine.contacts import Contacts
+from engine.echo import Echo
 from engine.episodes import Episodes
 from engine.errors import CorruptState, StateIncompatible
 from engine.features import Traits
@@ -24,12 +25,14 @@ from engine.flags.index import RuleIndex, StateKey
 from engine.flags.override import Word
 from engine.flags.score import OwnNormal, ScoreState
 from engine.landmarks import Landmarks
+from engine.rhythm import Rhythm
 from engine.rules.condition import Scalar
+from engine.service_traits import ServiceTraits
 from engine.timeline import Timeline
 
 __all__ = ["ARRIVALS", "MAX_ATTRIBUTES", "MAX_CATEGORIES", "RECORD_VERSION", "Memory", "id_digest"]
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 ARRIVALS = 32
 """Arrivals whose ids are remembered whatever else memory holds (design, section 3)."""
 
@@ -65,8 +68,8 @@ class Memory:
         Digests of the ids of the last applied events, oldest first.
     first_seen, last_seen
         Event times of the oldest and newest applied event, ms.
-    traits
-        What the models see.
+    traits, rhythm, echo, service
+        What the models see: own activity, its finer rhythm, answers and offers, service.
     attributes
         Descriptive facts.
     states, composites, scores
@@ -81,7 +84,7 @@ class Memory:
         The scene.
     landmarks
         Training examples that wait.
-    churn, engagement, reasons
+    churn, engagement, contact, reasons
         The last scores and why.
     silence_step
         Number of the next silence landmark, from 0; `None`: none is due (no activity yet, all passed, or they have
@@ -103,8 +106,10 @@ class Memory:
         "attributes",
         "churn",
         "composites",
+        "contact",
         "contacts",
         "customer_id",
+        "echo",
         "engagement",
         "episodes",
         "first_seen",
@@ -116,7 +121,9 @@ class Memory:
         "overrides",
         "profile_at",
         "reasons",
+        "rhythm",
         "scores",
+        "service",
         "silence_step",
         "states",
         "timeline",
@@ -129,6 +136,9 @@ class Memory:
         self.first_seen = -1
         self.last_seen = -1
         self.traits = Traits()
+        self.rhythm = Rhythm()
+        self.echo = Echo()
+        self.service = ServiceTraits()
         self.attributes: dict[str, Scalar] = {}
         self.states: dict[StateKey, FoldedState] = {}
         self.composites: dict[int, CompositeState] = {}
@@ -141,6 +151,7 @@ class Memory:
         self.landmarks = Landmarks()
         self.churn: float | None = None
         self.engagement: float | None = None
+        self.contact: float | None = None
         self.reasons: list[list[Any]] = []
         self.silence_step: int | None = None
         self.left_at: int | None = None
@@ -192,6 +203,9 @@ class Memory:
             "first_seen": self.first_seen,
             "last_seen": self.last_seen,
             "traits": self.traits.encode(),
+            "rhythm": self.rhythm.encode(),
+            "echo": self.echo.encode(),
+            "service": self.service.encode(),
             "attributes": self.attributes,
             "states": [[n, c, s.base.encode(), s.items, s.capped] for (n, c), s in self.states.items()],
             "composites": [[n, c.encode()] for n, c in self.composites.items()],
@@ -204,6 +218,7 @@ class Memory:
             "landmarks": self.landmarks.encode(),
             "churn": self.churn,
             "engagement": self.engagement,
+            "contact": self.contact,
             "reasons": self.reasons,
             "silence_step": self.silence_step,
             "left_at": self.left_at,
@@ -258,14 +273,17 @@ class Memory:
     @classmethod
     def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:
         (
-            customer_id, arrivals, first_seen, last_seen, traits, attributes, states, composites, scores, normals,
-            overrides, episodes, contacts, timeline, landmarks, churn, engagement, reasons, silence_step, left_at,
-            profile_at, history, as_of, capped,
+            customer_id, arrivals, first_seen, last_seen, traits, rhythm, echo, service, attributes, states, composites,
+            scores, normals, overrides, episodes, contacts, timeline, landmarks, churn, engagement, contact, reasons,
+            silence_step, left_at, profile_at, history, as_of, capped,
         ) = fields  # fmt: skip
         memory = cls(customer_id)
         memory.arrivals = [int.from_bytes(arrivals[i : i + 8], "little") for i in range(0, len(arrivals), 8)]
         memory.first_seen, memory.last_seen = first_seen, last_seen
         memory.traits = Traits.decode(traits)
+        memory.rhythm = Rhythm.decode(rhythm)
+        memory.echo = Echo.decode(echo)
+        memory.service = ServiceTraits.decode(service)
         memory.attributes = attributes
         index = indexes.get(memory.segment) or indexes[None]
         for number, category, base, items, state_capped in states:
@@ -282,7 +300,7 @@ class Memory:
         memory.contacts = Contacts.decode(contacts)
         memory.timeline = Timeline(timeline)
         memory.landmarks = Landmarks.decode(landmarks)
-        memory.churn, memory.engagement, memory.reasons = churn, engagement, reasons
+        memory.churn, memory.engagement, memory.contact, memory.reasons = churn, engagement, contact, reasons
         memory.silence_step, memory.left_at, memory.profile_at = silence_step, left_at, profile_at
         memory.history = {day: [c, e] for day, c, e in history}
         memory.as_of, memory.capped = as_of, capped

@@ -83,6 +83,8 @@ class Prediction:
         Probability of no own activity within the churn horizon, 0 to 1; high is risky.
     engagement
         Expected number of engagement events within the engagement horizon, >= 0.
+    contact
+        Probability of a contact within the contact horizon, 0 to 1.
     model
         Version of the models.
     index
@@ -95,6 +97,7 @@ class Prediction:
     event_id: str | None
     churn: float
     engagement: float
+    contact: float
     model: str
     index: int
 

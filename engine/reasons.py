@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from engine.features import FEATURES, GROUPS
+from engine.catalogue import CATALOGUE
+from engine.features import GROUPS
 
 __all__ = ["MAX_REASONS", "OTHER", "Reason", "reasons"]
 
@@ -23,7 +24,7 @@ OTHER: Final = "other"
 _OTHER_TEXT_EN: Final = "other reasons"
 _OTHER_TEXT_ZH: Final = "其他原因"
 _PLACE: Final = {group.code: place for place, group in enumerate(GROUPS)}
-_PLACES: Final = tuple(_PLACE[feature.group.code] for feature in FEATURES)
+_PLACES: Final = tuple(_PLACE[feature.group.code] for feature in CATALOGUE)
 
 
 class Reason(NamedTuple):
@@ -54,7 +55,7 @@ def reasons(bias: float, contributions: Sequence[float]) -> list[Reason]:
         The score of the average customer: what the reasons do not explain. It is no reason itself and is asked for so
         that score and reasons are always taken together.
     contributions
-        One term per feature, in the order of `FEATURES`.
+        One term per feature, in the order of `CATALOGUE`.
 
     Returns
     -------
@@ -69,14 +70,14 @@ def reasons(bias: float, contributions: Sequence[float]) -> list[Reason]:
 
     Examples
     --------
-    >>> terms = [0.0] * len(FEATURES)
+    >>> terms = [0.0] * len(CATALOGUE)
     >>> terms[0], terms[1], terms[2] = 1.5, -0.25, 0.125
     >>> [(reason.code, reason.weight) for reason in reasons(-1.0, terms)]
     [('recency', 1.5), ('rhythm', -0.25), ('frequency', 0.125)]
     """
-    if len(contributions) != len(FEATURES):
+    if len(contributions) != len(CATALOGUE):
         raise ValueError(
-            f"contributions: expected {len(FEATURES)} terms beside the bias {bias:g}, got {len(contributions)}; "
+            f"contributions: expected {len(CATALOGUE)} terms beside the bias {bias:g}, got {len(contributions)}; "
             "use a model of the present catalogue of features"
         )
     weights = [0.0] * len(GROUPS)

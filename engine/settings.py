@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 
 from engine.duration import DAY_MS, HOUR_MS
 from engine.event import ACTIVITY
+from engine.landmarks import Windows
 
 __all__ = ["CACHE_CUSTOMERS", "ENGINE_VERSION", "ResultSettings"]
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Version of what the engine computes; raised with every change of a result."""
 
 CACHE_CUSTOMERS = 50_000
@@ -34,6 +35,12 @@ class ResultSettings:
         Churn is no own activity within this time.
     engagement_horizon_ms
         Engagement is the number of engagement events within this time.
+    contact_horizon_ms
+        The contact score is about this time.
+    pieces
+        Edges of the pieces of the churn window, as rising shares of the horizon; the last is 1. Each piece learns
+        when its edge has passed. A quarter and the whole are as good as eighth, quarter, half and whole, and half the
+        work (docs/learning.md).
     activity
         Kinds of the customer's own activity.
     thin_ms
@@ -61,12 +68,20 @@ class ResultSettings:
     lateness_ms: int | None = HOUR_MS
     churn_horizon_ms: int = 30 * DAY_MS
     engagement_horizon_ms: int = 7 * DAY_MS
+    contact_horizon_ms: int = 7 * DAY_MS
+    pieces: tuple[float, ...] = (0.25, 1.0)
     activity: frozenset[str] = ACTIVITY
     thin_ms: int = HOUR_MS
     max_pending: int = 32
     retire_ms: int = 400 * DAY_MS
     learner: str = "dense"
     rules: str = ""
+
+    @property
+    def windows(self) -> Windows:
+        """When the labels of a landmark are known."""
+        edges = tuple(round(self.churn_horizon_ms * share) for share in self.pieces)
+        return Windows(edges, self.engagement_horizon_ms, self.contact_horizon_ms)
 
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 over engine version and all settings."""

@@ -30,7 +30,11 @@ __all__ = [
     "SGD",
     "SIGMOID_LIMIT",
     "Feature",
+    "Frame",
     "Kernel",
+    "dot",
+    "moved",
+    "products",
     "refuse",
 ]
 
@@ -313,3 +317,101 @@ class Kernel:
             f.weight = weights[i]
             f.square = squares[i]
             f.residual = residuals[i]
+
+
+class Frame:
+    """Running mean and variance of every feature, and vectors in standard deviations from the mean.
+
+    Not River's operations: a variance is divided by once, when it changes, and not at every use.
+
+    Parameters
+    ----------
+    n_features
+        Length of a vector, >= 1.
+    clip_z
+        Scaled features beyond plus or minus this count as this.
+    """
+
+    def __init__(self, n_features: int, clip_z: float) -> None:
+        self.n = 0.0
+        self.clip_z = float(clip_z)
+        self.means: list[float] = [0.0] * n_features
+        self.variances: list[float] = [0.0] * n_features
+        # One over the standard deviation; 0 for a feature that never varied, which so scales to 0.
+        self.roots: list[float] = [0.0] * n_features
+
+    def learn(self, x: Sequence[float]) -> None:
+        """Take in one vector (Welford), or raise and take in nothing."""
+        row: list[float] = x if isinstance(x, list) else list(x)
+        if len(row) != len(self.means):
+            refuse(x, len(self.means))
+        n = self.n + 1.0
+        means: list[float] = []
+        variances: list[float] = []
+        roots: list[float] = []
+        for v, m, k in zip(row, self.means, self.variances):  # noqa: B905 - as above
+            if not -INPUT_LIMIT <= v <= INPUT_LIMIT:
+                refuse(x, len(row))
+            d = v - m
+            mean = m + d / n
+            variance = k + (d * (v - mean) - k) / n
+            means.append(mean)
+            variances.append(variance)
+            roots.append(1.0 / math.sqrt(variance) if variance > 0.0 else 0.0)
+        self.n = n
+        self.means = means
+        self.variances = variances
+        self.roots = roots
+
+    def scaled(self, x: Sequence[float]) -> list[float]:
+        """The vector in standard deviations from the mean, clipped, and a 1 for the intercept behind it."""
+        row: list[float] = x if isinstance(x, list) else list(x)
+        if len(row) != len(self.means):
+            refuse(x, len(self.means))
+        high = self.clip_z
+        low = -high
+        scaled: list[float] = []
+        for v, m, root in zip(row, self.means, self.roots):  # noqa: B905 - as above
+            if not -INPUT_LIMIT <= v <= INPUT_LIMIT:
+                refuse(x, len(row))
+            z = (v - m) * root
+            if z > high:
+                z = high
+            elif z < low:
+                z = low
+            scaled.append(z)
+        scaled.append(1.0)
+        return scaled
+
+    def load(self, n: float, means: Sequence[float], variances: Sequence[float]) -> None:
+        """Go on from these numbers."""
+        self.n = float(n)
+        self.means = list(means)
+        self.variances = list(variances)
+        self.roots = [1.0 / math.sqrt(k) if k > 0.0 else 0.0 for k in self.variances]
+
+
+def dot(weights: list[float], z: list[float]) -> float:
+    """Sum of the products, from the first to the last."""
+    total = 0.0
+    for w, v in zip(weights, z):  # noqa: B905 - as above
+        total += w * v
+    return total
+
+
+def products(weights: list[float], z: list[float], terms: list[float]) -> float:
+    """The same sum; puts the products behind `terms`."""
+    total = 0.0
+    for w, v in zip(weights, z):  # noqa: B905 - as above
+        term = w * v
+        total += term
+        terms.append(term)
+    return total
+
+
+def moved(weights: list[float], direction: list[float], step: float) -> list[float]:
+    """Weights plus `step` times `direction`."""
+    out: list[float] = []
+    for w, d in zip(weights, direction):  # noqa: B905 - as above
+        out.append(w + d * step)
+    return out

@@ -11,9 +11,9 @@ import importlib
 import importlib.util
 from collections.abc import Sequence
 from importlib.abc import InspectLoader
-from typing import Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
-__all__ = ["COMPILED", "CORE", "STATE", "Core", "digest"]
+__all__ = ["COMPILED", "CORE", "STATE", "Core", "Frame", "digest", "dot", "moved", "products"]
 
 
 class Core(Protocol):
@@ -71,18 +71,20 @@ def _source_digest() -> str | None:
     return None if source is None else digest(source)
 
 
-def _choose() -> tuple[Literal["compiled", "stale", "pure"], type[Core]]:
+def _choose() -> tuple[Literal["compiled", "stale", "pure"], type[Core], Any]:
     try:
         compiled: Any = importlib.import_module("models._compiled")
     except ImportError:
         state: Literal["compiled", "stale", "pure"] = "pure"
     else:
         if _source_digest() == compiled.SOURCE:
-            return "compiled", cast(type[Core], compiled.Kernel)
+            return "compiled", cast(type[Core], compiled.Kernel), compiled
         state = "stale"
-    from models.unrolled import Unrolled  # costs a millisecond that compiled code need not pay
+    # Both cost a millisecond that compiled code need not pay.
+    from models import kernel
+    from models.unrolled import Unrolled
 
-    return state, Unrolled
+    return state, Unrolled, kernel
 
 
 _CHOSEN = _choose()
@@ -95,3 +97,8 @@ CORE: Final = _CHOSEN[1]
 
 COMPILED: Final = STATE == "compiled"
 """Whether it is compiled."""
+
+if TYPE_CHECKING:
+    from models.kernel import Frame, dot, moved, products
+else:
+    Frame, dot, moved, products = (getattr(_CHOSEN[2], name) for name in ("Frame", "dot", "moved", "products"))

@@ -248,6 +248,7 @@ def _prediction_line(p: Prediction) -> bytes:
             "event_id": p.event_id,
             "churn": p.churn,
             "engagement": p.engagement,
+            "contact": p.contact,
             "model": p.model,
         }
     )

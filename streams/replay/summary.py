@@ -76,30 +76,22 @@ def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, pr
 def _models(lanes: Sequence[Lane]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for number, trigger in enumerate(TRIGGERS):
-        churn, engagement = ClassificationMetrics(), CountMetrics()
+        metrics = (ClassificationMetrics(), CountMetrics(), ClassificationMetrics())
         balance: dict[str, int] = {}
         for lane in lanes:
-            lane_churn, lane_engagement = lane.models.metrics(number)
-            churn.merge(lane_churn)
-            engagement.merge(lane_engagement)
+            for total, of_lane in zip(metrics, lane.models.metrics(number), strict=True):
+                total.merge(of_lane)  # type: ignore[arg-type]  # pairs are of one class
             for key, n in lane.models.balance()[trigger].items():
                 balance[key] = balance.get(key, 0) + n
-        pending = balance["taken"] - balance["churn_learned"] - balance["churn_erased"]
-        out[f"churn_{trigger}"] = {
-            **_rounded(churn.get()),
-            "taken": balance["taken"],
-            "learned": balance["churn_learned"],
-            "pending": pending,
-            "erased": balance["churn_erased"],
-        }
-        pending = balance["taken"] - balance["engagement_learned"] - balance["engagement_erased"]
-        out[f"engagement_{trigger}"] = {
-            **_rounded(engagement.get()),
-            "taken": balance["taken"],
-            "learned": balance["engagement_learned"],
-            "pending": pending,
-            "erased": balance["engagement_erased"],
-        }
+        for label, total in zip(("churn", "engagement", "contact"), metrics, strict=True):
+            learned, erased = balance[f"{label}_learned"], balance[f"{label}_erased"]
+            out[f"{label}_{trigger}"] = {
+                **_rounded(total.get()),
+                "taken": balance["taken"],
+                "learned": learned,
+                "pending": balance["taken"] - learned - erased,
+                "erased": erased,
+            }
     return out
 
 

@@ -13,7 +13,8 @@ from engine.lane import Lane
 from engine.memory import Memory
 from engine.outcome import CustomerChange, Outcome, Prediction
 from engine.rules import RuleSet
-from engine.scoring import LaneModels
+from engine.scores import Scores
+from engine.scoring import LaneModels, Scored
 from engine.settings import ResultSettings
 
 HOUR = 3_600_000
@@ -36,7 +37,7 @@ class FixedModels(LaneModels):
     """
 
     def __init__(self, scores: Mapping[int, tuple[float, float]] | None = None) -> None:
-        super().__init__()
+        super().__init__(ResultSettings().windows)
         self.scores = dict(scores or {})
         self.now: Lane | None = None
         self.learned: list[tuple[str, Landmark, int]] = []
@@ -52,11 +53,11 @@ class FixedModels(LaneModels):
     def score_at(self, at: int) -> tuple[float, float]:
         return next((s for since, s in sorted(self.scores.items(), reverse=True) if since <= at), (0.5, 0.0))
 
-    def predict(self, trigger: int, x: Sequence[float]) -> tuple[float, float]:
-        return self.score_at(self._clock())
+    def predict(self, trigger: int, x: Sequence[float]) -> Scores:
+        return Scores(*self.score_at(self._clock()))
 
-    def explain(self, trigger: int, x: Sequence[float]) -> tuple[float, float, list[list[Any]]]:
-        return (*self.predict(trigger, x), [])
+    def explain(self, trigger: int, x: Sequence[float]) -> Scored:
+        return Scored(self.predict(trigger, x), [])
 
     def n_learned(self, trigger: int, score: str) -> int:
         return self.n_seen
@@ -66,6 +67,12 @@ class FixedModels(LaneModels):
 
     def learn_churn(self, mark: Landmark) -> None:
         self.learned.append(("churn", mark, self._clock()))
+
+    def learn_piece(self, mark: Landmark) -> None:
+        self.learned.append(("piece", mark, self._clock()))
+
+    def learn_contact(self, mark: Landmark) -> None:
+        self.learned.append(("contact", mark, self._clock()))
 
     def learn_engagement(self, mark: Landmark) -> None:
         self.learned.append(("engagement", mark, self._clock()))

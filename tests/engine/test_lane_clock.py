@@ -275,6 +275,8 @@ def test_pending_examples_of_who_goes_are_counted_erased(how: str) -> None:
         "churn_erased": 3,
         "engagement_learned": learned,
         "engagement_erased": 3 - learned,
+        "contact_learned": learned,
+        "contact_erased": 3 - learned,
     }
 
 

@@ -158,7 +158,7 @@ def test_a_churn_label_is_learned_only_when_its_whole_window_has_passed(back_aft
     learned = run.lane.models.balance()["event"]["churn_learned"]
     assert learned == (1 if back_after > 30 * DAY_MS else 0)
     run.feed(tick("t", T + 30 * DAY_MS + 2))
-    metrics, _ = run.lane.models.metrics(0)
+    metrics, *_ = run.lane.models.metrics(0)
     assert (metrics.n, metrics.get()["base_rate"]) == (1, churned)
 
 
@@ -191,7 +191,7 @@ def test_erase_forgets_the_customer_clears_flags_and_counts_examples() -> None:
     assert run.records == {}
     assert run.told("repeat_request") == [("raise", T + 1), ("clear", T + 2)]
     balance = run.lane.models.balance()["event"]
-    assert balance["taken"] == balance["churn_erased"] == balance["engagement_erased"] > 0
+    assert balance["taken"] == balance["churn_erased"] == balance["engagement_erased"] == balance["contact_erased"] > 0
 
 
 def test_a_record_that_is_not_what_was_written_is_refused() -> None:
@@ -204,8 +204,8 @@ def test_a_record_that_is_not_what_was_written_is_refused() -> None:
     for length in range(1, len(record)):
         with pytest.raises(CorruptState):
             Memory.decode(record[:length], indexes)
-    with pytest.raises(StateIncompatible, match="expected version 1, got 2"):
-        Memory.decode(b"\x02" + record[1:], indexes)
+    with pytest.raises(StateIncompatible, match="expected version 2, got 3"):
+        Memory.decode(b"\x03" + record[1:], indexes)
 
 
 def test_memory_is_bounded_and_says_what_was_capped() -> None:
@@ -279,10 +279,12 @@ def test_examples_taken_are_learned_pending_or_erased(log: list[dict[str, Any]])
     for number, trigger in enumerate(("event", "silence")):
         balance = run.lane.models.balance()[trigger]
         own = [mark for mark in pending if mark.trigger == number]
-        n_churn = sum(not mark.churn_done for mark in own)
+        n_churn = sum(not mark.is_churn_done(run.lane.settings.windows) for mark in own)
         n_engagement = sum(not mark.engagement_done for mark in own)
         assert balance["taken"] == balance["churn_learned"] + balance["churn_erased"] + n_churn
         assert balance["taken"] == balance["engagement_learned"] + balance["engagement_erased"] + n_engagement
+        n_contact = sum(not mark.contact_done for mark in own)
+        assert balance["taken"] == balance["contact_learned"] + balance["contact_erased"] + n_contact
 
 
 @QUICK

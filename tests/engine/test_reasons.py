@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.features import DAY_MS, FEATURES, GROUPS, Traits
+from engine.catalogue import CATALOGUE, observe
+from engine.features import DAY_MS, GROUPS
+from engine.memory import Memory
 from engine.reasons import MAX_REASONS, OTHER, reasons
 from models.logistic import Logistic
 
-terms_of = st.lists(st.floats(-50.0, 50.0), min_size=len(FEATURES), max_size=len(FEATURES))
+terms_of = st.lists(st.floats(-50.0, 50.0), min_size=len(CATALOGUE), max_size=len(CATALOGUE))
 
 
 @given(st.floats(-20.0, 20.0), terms_of)
@@ -34,30 +36,30 @@ def test_at_most_four_reasons_the_heaviest_first_and_other_last(terms: list[floa
 
 
 def test_groups_that_weigh_the_same_keep_the_order_of_the_catalogue() -> None:
-    first_of = {feature.group: place for place, feature in reversed(list(enumerate(FEATURES)))}
-    terms = [0.0] * len(FEATURES)
+    first_of = {feature.group: place for place, feature in reversed(list(enumerate(CATALOGUE)))}
+    terms = [0.0] * len(CATALOGUE)
     for group in GROUPS:
         terms[first_of[group]] = 1.0
     assert [reason.code for reason in reasons(0.0, terms)] == ["recency", "frequency", "rhythm", OTHER]
-    assert reasons(0.0, terms)[-1].weight == 2.0
+    assert reasons(0.0, terms)[-1].weight == len(GROUPS) - 3.0
 
 
 def test_a_score_that_nothing_moves_has_no_reasons() -> None:
-    assert reasons(-1.5, [0.0] * len(FEATURES)) == []
+    assert reasons(-1.5, [0.0] * len(CATALOGUE)) == []
 
 
 def test_terms_of_another_catalogue_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected 16 terms"):
+    with pytest.raises(ValueError, match=f"expected {len(CATALOGUE)} terms"):
         reasons(0.0, [1.0])
 
 
 def test_reasons_of_a_learned_model_explain_its_probability() -> None:
-    model, traits = Logistic(len(FEATURES)), Traits()
+    model, memory = Logistic(len(CATALOGUE)), Memory("c")
     for day in range(0, 200, 3):
-        traits.update(day * DAY_MS, float(day % 7))
+        memory.traits.update(day * DAY_MS, float(day % 7))
         for silence in (0, 5, 20):
-            model.learn_one(traits.vector((day + silence) * DAY_MS), silence == 20)
-    x = traits.vector(230 * DAY_MS)
+            model.learn_one(observe(memory, (day + silence) * DAY_MS, 30 * DAY_MS), silence == 20)
+    x = observe(memory, 230 * DAY_MS, 30 * DAY_MS)
     p = model.predict_proba_one(x)
     bias, terms = model.contributions(x)
     shown = reasons(bias, terms)

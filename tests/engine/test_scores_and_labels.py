@@ -251,10 +251,12 @@ def test_examples_taken_are_learned_pending_or_erased_after_every_event(
         for number, trigger in enumerate(TRIGGERS):
             own = [mark for mark in pending if mark.trigger == number]
             balance = run.lane.models.balance()[trigger]
-            n_churn = sum(not mark.churn_done for mark in own)
+            n_churn = sum(not mark.is_churn_done(run.settings.windows) for mark in own)
             n_engagement = sum(not mark.engagement_done for mark in own)
             assert balance["taken"] == balance["churn_learned"] + balance["churn_erased"] + n_churn
             assert balance["taken"] == balance["engagement_learned"] + balance["engagement_erased"] + n_engagement
+            n_contact = sum(not mark.contact_done for mark in own)
+            assert balance["taken"] == balance["contact_learned"] + balance["contact_erased"] + n_contact
 
 
 # -- landmarks ---------------------------------------------------------------------------------------------------
