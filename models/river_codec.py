@@ -87,5 +87,5 @@ def unpack_bounded(kind: str, data: bytes, state_type: type[S]) -> S:
         raise SnapshotDamaged(f"{kind}: expected at most {MAX_BYTES} bytes, got {len(data)}; restore a backup")
     try:
         return unpack(kind, data, state_type)
-    except RecursionError as error:
-        raise SnapshotDamaged(f"{kind}: lists within lists without end; restore a backup or replay the log") from error
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise SnapshotDamaged(f"{kind}: expected lists of plain values, got {error}; restore a backup") from error

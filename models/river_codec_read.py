@@ -22,6 +22,7 @@ from river.utils import VectorDict
 
 from models.river_codec_adwin import check_window
 from models.river_codec_classes import CALLABLES, CLASSES, LEFT_OUT, METHODS
+from models.river_codec_descent import check_descent
 from models.river_codec_graph import PLAIN, Graph
 
 __all__ = ["Reader"]
@@ -34,6 +35,7 @@ _MUTABLE: Final[dict[str, Any]] = {
     "Counter": collections.Counter,
     "OrderedDict": collections.OrderedDict,
 }
+_KINDS: Final = frozenset(CLASSES.values())
 _WORDS: Final = struct.Struct("<625I")
 _LONGEST_NAME: Final = 64
 
@@ -62,6 +64,7 @@ class Reader:
             self._made.append(self._whole(record))
         for one, record in zip(self._made, graph.shells, strict=False):
             self._fill(one, record)
+        check_descent([one for one in self._made if type(one) in _KINDS])
         return self._made[0]
 
     def _shape(self, record: list[Any]) -> tuple[str, list[str]]:
