@@ -311,7 +311,8 @@ def _taken(name: str, parameter: str) -> frozenset[str]:
     if parameter == "model":
         return frozenset({own})
     if parameter == "loss":
-        return frozenset({"binary loss" if own == "classifier" else "regression loss"})
+        losses = {"classifier": {"binary loss"}, "regressor": {"regression loss"}}
+        return frozenset(losses.get(own, {"binary loss", "regression loss"}))
     return _TAKES.get(parameter, frozenset())
 
 
