@@ -88,6 +88,7 @@ def changing(rate: Callable[[float, int], float], per_day: int) -> Callable[[ran
 
 
 CHANGES: dict[str, tuple[Callable[[random.Random], Stream], int]] = {
+    "step .2 to .3, 50 a day": (changing(partial(step, 0.2, 0.3), 50), 1_500),
     "step .2 to .3, 500 a day": (changing(partial(step, 0.2, 0.3), 500), 1_500),
     "step .2 to .3, 2,000 a day": (changing(partial(step, 0.2, 0.3), 2_000), 5_000),
     "step .59 to .40, 500 a day": (changing(partial(step, 0.59, 0.40), 500), 1_000),
@@ -96,7 +97,7 @@ CHANGES: dict[str, tuple[Callable[[random.Random], Stream], int]] = {
         lambda rng: scores(rng, lambda i: -1.4 if i < CHANGE else -0.7, per_day=500, n=CHANGE + 60_000),
         1_000,
     ),
-    "ramp .2 to .4 over 20,000, 500 a day": (changing(partial(ramp, 0.2, 0.4, 20_000), 500), 15_000),
+    "ramp .2 to .4 over 20,000, 500 a day": (changing(partial(ramp, 0.2, 0.4, 20_000), 500), 12_000),
 }
 """Streams with one change, and the limit of the longest delay, values."""
 

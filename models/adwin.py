@@ -220,6 +220,15 @@ class Adwin:
                 best, found = explained, Change(n0, n1, before, after)
         return found
 
+    def keep(self, n: int) -> None:
+        """Forget all but the newest `n` values, at least one, or a few more: only whole buckets are forgotten.
+
+        After a cut, `keep(change.n_after)` leaves just what came since. ADWIN by itself keeps what is not yet proven
+        to be different, up to some of the old side.
+        """
+        while self._width - (1 << len(self._totals) - 1) >= max(n, 1):
+            self._forget_oldest()
+
     def _forget_oldest(self) -> None:
         totals, spreads = self._totals[-1], self._spreads[-1]
         size = 1 << len(self._totals) - 1

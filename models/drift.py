@@ -58,7 +58,7 @@ class DriftMonitor:
     ...     if alarm := monitor.update("prediction", p, at):
     ...         alarms.append(alarm)
     >>> [(a.what, a.at // day, a.direction, round(a.before, 2), round(a.after, 2)) for a in alarms]
-    [('prediction', 21, 'up', 0.25, 0.45)]
+    [('prediction', 21, 'up', 0.25, 0.43)]
     """
 
     __slots__ = ("_changed", "_channels", "_rule")
@@ -96,13 +96,15 @@ class DriftMonitor:
         channel = self._channels.get(name)
         if channel is None or value != value:
             raise InputRefused(f"drift: expected a number for one of {[*self._channels]}, got {value!r} for {name!r}")
+        alarm = None
+        if channel.is_due(at):
+            self._changed.add(name)
+            alarm = channel.judge(at)
         if channel.is_new:
             # Its first time is the origin of its seasons, and stands in its own part.
             self._changed.add(name)
-        if not channel.update(value, at):
-            return None
-        self._changed.add(name)
-        return channel.judge(at)
+        channel.update(value, at)
+        return alarm
 
     def alarms(self) -> dict[str, tuple[int, Alarm | None]]:
         """By signal: alarms so far, and the newest."""

@@ -44,12 +44,14 @@ class DriftRule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     delta
         Bound of ADWIN's false cuts, for independent blocks.
     block_n, block_ms
-        A block ends when it has so many values and so much event time has passed, ms. One hour instead of three finds
-        a step a day earlier at 500 values a day, and has half again as many false alarms in long bursts.
+        A block ends when it has so many values and so much event time has passed, ms; where times are whole days
+        it is one or more of them. One hour instead of three finds a step half a day earlier at 500 values a day, and
+        has half again as many false alarms in long bursts.
     season_ms, n_slots
         Period whose shape is taken out, ms (0: none), and the slots in which it is learned.
-    rest_ms
-        Event time after an alarm in which there is no other of the signal, ms.
+    rest_ms, rest_blocks
+        Event time, ms, and blocks after an alarm in which there is no other of the signal; both must have passed. A
+        mean of fewer blocks is too rough to tell an error of the last report from another change.
     gain
         By how much the range of a block's mean is narrower than that of a value: for independent values the number in
         a block, 32 or more. 16 allows for bursts; with 8 a step in a busy stream is found two thirds later.
@@ -61,6 +63,7 @@ class DriftRule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     season_ms: int = 7 * _DAY_MS
     n_slots: int = 28
     rest_ms: int = 7 * _DAY_MS
+    rest_blocks: int = 20
     gain: float = 16.0
 
 
@@ -72,7 +75,7 @@ class Alarm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     what
         Name of the signal.
     at
-        Event time of the value that made it sure, ms; the change itself was earlier.
+        Event time of the value after the block that made it sure, ms; the change itself was earlier.
     before, after
         Mean up to the change, or as last reported, and since; in the unit of the signal.
     """
@@ -89,12 +92,13 @@ class Alarm(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class OpenBlock(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """Values since the last block ended: count, sum, sum less the shape, and where it began."""
+    """Values since the last block ended: count, sum, sum less the shape, its first and its newest time, ms."""
 
     n: int = 0
     total: float = 0.0
     level: float = 0.0
     start: int = 0
+    end: int = 0
 
 
 class ChannelState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -107,6 +111,7 @@ class ChannelState(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     has_cut: bool
     is_pending: bool
     is_settled: bool
+    n_since: int
     level: float | None
     n_alarms: int
     last: Alarm | None
@@ -148,7 +153,7 @@ class DriftChannel:
         self._window = Adwin(rule.delta, clock=1)
         self._shape = SeasonShape(rule.n_slots, rule.block_n)
         self._state = ChannelState(
-            self._window.state(), self._shape.state(), None, 0, False, False, True, None, 0, None
+            self._window.state(), self._shape.state(), None, 0, False, False, True, 0, None, 0, None
         )
 
     @property
@@ -177,29 +182,41 @@ class DriftChannel:
     def _slot(self, at: int) -> int:
         return (at - (self._state.first or 0)) % self.rule.season_ms // self._slot_ms % self.rule.n_slots
 
-    def update(self, value: float, at: int) -> bool:
-        """Take one value in; whether it ended the block, so that `judge` must be called.
+    def is_due(self, at: int) -> bool:
+        """Whether the block has ended for a value of this time, so that `judge` must be called before `update`."""
+        block = self.block
+        return block.n >= self.rule.block_n and at - block.start >= self.rule.block_ms
+
+    def update(self, value: float, at: int) -> None:
+        """Take one value into the block.
 
         Parameters
         ----------
         value
-            Finite, in the unit of the signal.
+            In the unit of the signal; not NaN.
         at
             Event time, ms; it may be older than the last.
         """
-        signal, rule, block = self.signal, self.rule, self.block
+        signal, block = self.signal, self.block
         scaled = (min(max(value, signal.low), signal.high) - signal.low) * self._scale
         if not block.n:
-            block.start = at
+            block.start = block.end = at
             if self._state.first is None:
                 self._state.first = at
         block.n += 1
         block.total += scaled
-        block.level += scaled - (self._shape.offset(self._slot(at)) if rule.season_ms else 0.0)
-        return block.n >= rule.block_n and at - block.start >= rule.block_ms
+        block.level += scaled - (self._shape.offset(self._slot(at)) if self.rule.season_ms else 0.0)
+        if at > block.end:
+            block.end = at
 
     def judge(self, at: int) -> Alarm | None:
-        """End the block; the alarm that it gives."""
+        """End the block; the alarm that it gives.
+
+        Parameters
+        ----------
+        at
+            Event time of the value that comes next, ms.
+        """
         block, state, rule = self.block, self._state, self.rule
         self.block = OpenBlock()
         if rule.season_ms:
@@ -207,13 +224,15 @@ class DriftChannel:
             if not self._shape.n_seasons:
                 return None
         change = self._window.update(block.level / block.n * rule.gain)
-        after = self._window.mean
         if change is not None:
             state.has_cut = state.is_pending = True
             # Where the window was cut for the first time is what the later ones are compared with.
             state.level = change.before if state.level is None else state.level
-            after = change.after
-        if state.last is not None and at - state.last.at < rule.rest_ms:
+            # Remains of the old side would be found to differ again and again, and spoil the mean since.
+            self._window.keep(change.n_after)
+        after = self._window.mean
+        state.n_since += 1
+        if state.last is not None and (at - state.last.at < rule.rest_ms or state.n_since < rule.rest_blocks):
             return None
         least = self.signal.min_change * self._scale * rule.gain
         if not state.is_settled:
@@ -226,6 +245,7 @@ class DriftChannel:
             return None
         alarm = Alarm(self.signal.name, at, self._own(state.level), self._own(after))
         state.is_pending, state.is_settled, state.level, state.last = False, False, after, alarm
+        state.n_since = 0
         state.n_alarms += 1
         return alarm
 
@@ -233,7 +253,7 @@ class DriftChannel:
         state, first = self._state, self._state.first or 0
         season = (at - first) // self.rule.season_ms
         # A block over several slots, from a stream with few values, says nothing about one of them.
-        if at - block.start <= self._slot_ms:
+        if block.end - block.start <= self._slot_ms:
             self._shape.add(self._slot(block.start), block.n, block.total)
         if season > state.season:
             self._shape.close(is_learned=not state.has_cut or not self._shape.n_seasons)

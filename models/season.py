@@ -56,7 +56,7 @@ class SeasonShape:
 
     @property
     def n_seasons(self) -> int:
-        """Seasons learned."""
+        """Seasons learned, those without values among them."""
         return self._state.n_seasons
 
     def offset(self, slot: int) -> float:
@@ -72,8 +72,9 @@ class SeasonShape:
         """End the season under way, and learn it or leave it out."""
         state = self._state
         n = sum(state.counts)
+        # One without values teaches nothing and is over all the same: a sparse stream must not wait for ever.
+        state.n_seasons += is_learned
         if is_learned and n:
-            state.n_seasons += 1
             weight = max(1.0 / state.n_seasons, _NEWEST_WEIGHT)
             mean = sum(state.sums) / n
             for slot, (count, total) in enumerate(zip(state.counts, state.sums, strict=True)):

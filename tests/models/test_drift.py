@@ -72,6 +72,22 @@ def test_day_and_week_are_no_change_but_a_step_on_top_of_them_is() -> None:
     assert [alarm.at // DAY for alarm in found] == [pytest.approx(102, abs=2)]
 
 
+def test_times_of_whole_days_are_enough() -> None:
+    monitor = DriftMonitor([PREDICTION])
+    found = []
+    for i, value in enumerate(coins(0.2 if i < 20_000 else 0.4 for i in range(40_000))):
+        if alarm := monitor.update("prediction", value, i // 200 * DAY):
+            found.append(alarm)
+    assert [alarm.at // DAY for alarm in found] == [pytest.approx(115, abs=12)]
+
+
+def test_a_stream_of_few_values_is_watched_too() -> None:
+    monitor = DriftMonitor([PREDICTION])
+    rates = (0.2 if i < 3_000 else 0.5 for i in range(6_000))
+    found = [monitor.update("prediction", value, i * DAY // 5) for i, value in enumerate(coins(rates))]
+    assert sum(alarm is not None for alarm in found) == 1
+
+
 def test_alarms_are_in_the_unit_of_the_signal() -> None:
     rng = random.Random(3)
     values = [rng.gauss(2.0 if i < 20_000 else 3.0, 0.5) for i in range(40_000)]

@@ -104,6 +104,21 @@ def test_the_clearest_cut_is_at_the_change() -> None:
     assert first.after == pytest.approx(0.5, abs=0.15)
 
 
+@pytest.mark.parametrize("n", [0, 1, 7, 300, 1_000, 5_000])
+def test_keeping_the_newest_forgets_whole_buckets_of_the_rest(n: int) -> None:
+    rng = random.Random(9)
+    values = [rng.random() for _ in range(1_000)]
+    window = Adwin(delta=1e-9)
+    for value in values:
+        window.update(value)
+    window.keep(n)
+    kept = values[-window.width :]
+    assert min(max(n, 1), 1_000) <= window.width <= max(2 * n, 1)
+    assert window.mean == pytest.approx(sum(kept) / len(kept))
+    assert window.variance == pytest.approx(sum((v - window.mean) ** 2 for v in kept) / len(kept), abs=1e-9)
+    assert Adwin.of(window.state()).width == window.width
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_not_finite_is_refused_and_changes_nothing(value: float) -> None:
     window = Adwin()
