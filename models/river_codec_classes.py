@@ -33,7 +33,6 @@ from river.tree import (
     HoeffdingAdaptiveTreeRegressor,
     HoeffdingTreeClassifier,
     HoeffdingTreeRegressor,
-    split_criterion,
     splitter,
 )
 from river.tree.mondrian import mondrian_tree_classifier, mondrian_tree_nodes, mondrian_tree_regressor
@@ -61,7 +60,7 @@ _LINEAR = (
     linear_model.PAClassifier,
     *(optim.AdaBound, optim.AdaDelta, optim.AdaGrad, optim.AdaMax, optim.Adam, optim.AMSGrad, optim.FTRLProximal),
     *(optim.Momentum, optim.Nadam, optim.NesterovMomentum, optim.RMSProp, optim.SGD),
-    *(initializers.Constant, initializers.Zeros),
+    initializers.Zeros,
     *(schedulers.Constant, schedulers.InverseScaling, schedulers.Optimal),
     *(losses.Absolute, losses.BinaryFocalLoss, losses.Cauchy, losses.EpsilonInsensitiveHinge, losses.Hinge),
     *(losses.Huber, losses.Log, losses.Poisson, losses.Quantile, losses.Squared),
@@ -72,15 +71,13 @@ _TREES = (
     *(HoeffdingAdaptiveTreeRegressor, ExtremelyFastDecisionTreeClassifier),
     *(htc_nodes.LeafMajorityClass, htc_nodes.LeafNaiveBayes, htc_nodes.LeafNaiveBayesAdaptive),
     *(htr_nodes.LeafMean, htr_nodes.LeafModel, htr_nodes.LeafAdaptive),
-    *(hatc_nodes.AdaLeafClassifier, hatc_nodes.AdaNumBinaryBranchClass, hatc_nodes.AdaNumMultiwayBranchClass),
+    *(hatc_nodes.AdaLeafClassifier, hatc_nodes.AdaNumBinaryBranchClass),
     *(hatr_nodes.AdaLeafRegMean, hatr_nodes.AdaLeafRegModel, hatr_nodes.AdaLeafRegAdaptive),
-    *(hatr_nodes.AdaNumBinaryBranchReg, hatr_nodes.AdaNumMultiwayBranchReg),
+    hatr_nodes.AdaNumBinaryBranchReg,
     *(efdtc_nodes.EFDTLeafMajorityClass, efdtc_nodes.EFDTLeafNaiveBayes, efdtc_nodes.EFDTLeafNaiveBayesAdaptive),
-    *(efdtc_nodes.EFDTNumericBinaryBranch, efdtc_nodes.EFDTNumericMultiwayBranch),
-    *(branch.NumericBinaryBranch, branch.NumericMultiwayBranch),
+    efdtc_nodes.EFDTNumericBinaryBranch,
+    branch.NumericBinaryBranch,
     *(splitter.GaussianSplitter, splitter.EBSTSplitter, splitter.TEBSTSplitter, ebst_splitter.EBSTNode),
-    *(split_criterion.GiniSplitCriterion, split_criterion.InfoGainSplitCriterion),
-    *(split_criterion.HellingerDistanceCriterion, split_criterion.VarianceReductionSplitCriterion),
     *(proba.Gaussian, statistics.NormalDist),
 )
 

@@ -32,8 +32,8 @@ _CLASSIFIERS = {
     "hoeffding-mc": f"river.tree.HoeffdingTreeClassifier({_TREE}, leaf_prediction='mc', split_criterion='gini')",
     "hoeffding-nb": f"river.tree.HoeffdingTreeClassifier({_TREE}, leaf_prediction='nb', split_criterion='hellinger', "
     "splitter=river.tree.splitter.GaussianSplitter(5), remove_poor_attrs=True)",
-    "hoeffding-adaptive": f"river.tree.HoeffdingAdaptiveTreeClassifier({_TREE}, seed=1, drift_window_threshold=20, "
-    "drift_detector=river.drift.ADWIN(0.5))",
+    "hoeffding-adaptive": "river.tree.HoeffdingAdaptiveTreeClassifier(40, delta=0.5, tau=0.5, seed=1, "
+    "drift_window_threshold=20, switch_significance=0.5, drift_detector=river.drift.ADWIN(0.2, clock=4))",
     "extremely-fast": f"river.tree.ExtremelyFastDecisionTreeClassifier({_TREE}, min_samples_reevaluate=30)",
     "extremely-fast-mc": f"river.tree.ExtremelyFastDecisionTreeClassifier({_TREE}, leaf_prediction='mc')",
     "extremely-fast-nb": f"river.tree.ExtremelyFastDecisionTreeClassifier({_TREE}, leaf_prediction='nb')",
@@ -68,7 +68,8 @@ _REGRESSORS = {
     "hoeffding-adaptive-mean": f"river.tree.HoeffdingAdaptiveTreeRegressor({_TREE}, seed=1, leaf_prediction='mean')",
     "hoeffding-adaptive-model": f"river.tree.HoeffdingAdaptiveTreeRegressor({_TREE}, seed=1, leaf_prediction='model')",
     "forest-regressor": "river.forest.ARFRegressor(n_models=3, seed=1, grace_period=20, delta=0.1)",
-    "forest-mean": "river.forest.ARFRegressor(n_models=2, seed=1, grace_period=20, leaf_prediction='mean')",
+    "forest-mean": "river.forest.ARFRegressor(n_models=2, seed=1, grace_period=20, leaf_prediction='mean', "
+    "drift_detector=river.drift.PageHinkley(threshold=1.0), warning_detector=river.drift.ADWIN(0.9, clock=4))",
     "forest-model": "river.forest.ARFRegressor(n_models=2, seed=1, grace_period=20, leaf_prediction='model', "
     "aggregation_method='mean')",
     "mondrian-regressor": "river.forest.AMFRegressor(n_estimators=2, max_nodes=60, seed=1)",

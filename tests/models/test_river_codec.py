@@ -38,6 +38,33 @@ def test_the_specifications_call_every_name_of_the_closed_list() -> None:
     assert [name for name in PARTS if f"{name}(" not in text] == []
 
 
+@functools.cache
+def held(name: str) -> frozenset[str]:
+    """Classes that a model holds at one time or another of its stream."""
+    model, found = learner(name), set()
+    for i, (x, y) in enumerate(stream(300, seed=1)):
+        model.learn_one(x, y)
+        if i % 11 == 0:
+            found |= {shape for shape, _ in encode(model._estimator).shapes}
+    return frozenset(found)
+
+
+def test_every_class_of_the_codec_is_held_by_one_of_them() -> None:
+    assert CLASSES.keys() - frozenset().union(*map(held, SPECS)) == set()
+
+
+def test_their_streams_make_trees_that_are_replaced() -> None:
+    adaptive, forest, regressors = (learner(name) for name in ("hoeffding-adaptive", "forest", "forest-mean"))
+    for x, y in stream(300, seed=1):
+        for model in (adaptive, forest, regressors):
+            model.learn_one(x, y)
+    assert adaptive._estimator._n_alternate_trees > 1
+    assert adaptive._estimator._n_switch_alternate_trees > 0
+    assert sum(forest._estimator._warning_tracker.values()) > 0
+    assert sum(forest._estimator._drift_tracker.values()) > 0
+    assert sum(regressors._estimator._drift_tracker.values()) > 0
+
+
 @every_estimator
 def test_storing_changes_no_later_prediction_by_a_bit(name: str) -> None:
     kept, stored = learner(name), learner(name)
