@@ -100,6 +100,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 _NEVER: Final = 2**62
 _LARGEST: Final = 1e12
 _LONGEST: Final = 1_000
+_DEEPEST: Final = 50
 
 
 class SpecRefused(ModelError, ValueError):
@@ -182,6 +183,13 @@ def _tree(text: str) -> ast.expr:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise SpecRefused(f"expected a call such as river.naive_bayes.GaussianNB(), got {text[:60]!r}") from error
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+        if depth > _DEEPEST:
+            # Beyond, even showing it in a message would exhaust the stack.
+            raise SpecRefused(f"expected calls within calls, got {text[:60]!r} without end; shorten it")
     _check(tree)
     return tree
 
@@ -289,7 +297,7 @@ def _check_value(name: str, parameter: str, role: str, value: Any) -> None:
     if role != "value":
         takes = _taken(name, parameter)
         if role not in takes:
-            expected = f"a {' or a '.join(sorted(takes))}" if takes else "a plain value"
+            expected = f"something of the kind {' or '.join(sorted(takes))}" if takes else "a plain value"
             raise SpecRefused(f"{parameter}: expected {expected}, got a {role} {where}; see models.river_spec")
     elif isinstance(value, str):
         words = _WORDS.get(parameter, frozenset())
