@@ -30,6 +30,7 @@ from engine.flags.status import Status
 from engine.landmarks import EVENT, SILENCE, TRIGGERS, Landmark
 from engine.lane_record import LaneRecord
 from engine.memory import MAX_ATTRIBUTES, Memory, id_digest
+from engine.model_watch import cluster_of
 from engine.outcome import CustomerChange, Outcome, Prediction
 from engine.rules import RuleSet
 from engine.score_flags import update_score_flags
@@ -80,7 +81,7 @@ class Lane:
         self.rules = rules
         self.record = LaneRecord() if record is None else LaneRecord.decode(record)
         self._windows = settings.windows
-        self.models = LaneModels(self._windows, settings.learner)
+        self.models = LaneModels(self._windows, settings.learner, settings.challengers, settings.champion)
         self.models.restore(dict(models or {}))
         self._flagging = Flagging(rules)
         self._cache_size = cache
@@ -214,8 +215,20 @@ class Lane:
         record.knows_control(digest)
         self._advance(event.ts)
         record.applied += 1
-        if event.kind != "tick":
+        if event.kind == "model":
+            self._take_model(event)
+        elif event.kind != "tick":
             record.tally(f"ignored:{event.kind}")
+
+    def _take_model(self, event: Event) -> None:
+        """A person's word on which churn model is shown."""
+        body = event.body if isinstance(event.body, dict) else {}
+        name = body.get("champion")
+        if isinstance(name, str) and self.models.promote(name):
+            self._teller.model = self.models.version
+            self.record.tally("promoted")
+        else:
+            self.record.tally("ignored:model")
 
     def _is_late(self, ts: int) -> bool:
         lateness = self.settings.lateness_ms
@@ -303,15 +316,15 @@ class Lane:
         for mark in memory.landmarks.pending:
             if not mark.engagement_done and mark.at + windows.engagement <= due:
                 mark.engagement_done = True
-                models.learn_engagement(mark)
+                models.learn_engagement(mark, memory.segment)
             if not mark.contact_done and mark.at + windows.contact <= due:
                 mark.contact_done = True
-                models.learn_contact(mark)
+                models.learn_contact(mark, memory.segment)
             while mark.n_pieces_done < len(edges) and mark.at + edges[mark.n_pieces_done] <= due:
                 models.learn_piece(mark)
                 mark.n_pieces_done += 1
                 if mark.n_pieces_done == len(edges):
-                    models.learn_churn(mark)
+                    models.learn_churn(mark, memory.segment, cluster_of(memory.customer_id))
         memory.landmarks.pending = [m for m in memory.landmarks.pending if not m.is_done(windows)]
 
     def _drop(self, memory: Memory, at: int) -> None:
@@ -467,7 +480,7 @@ class Lane:
                 self.models.version, self._index,
             )
         )  # fmt: skip
-        return Landmark(at, trigger, x, scores), why
+        return self.models.landmark(at, trigger, x, scores), why
 
     def _score_again(self, memory: Memory, event_id: str) -> None:
         """An activity came out of order: the customer is scored again, knowing it.
@@ -503,7 +516,7 @@ class Lane:
             self.record.tally("thinned")
         elif len(pending) < settings.max_pending:
             pending.append(mark)
-            self.models.take(mark.trigger)
+            self.models.take(mark)
         else:
             self.record.tally("full")
 
@@ -572,7 +585,7 @@ class Lane:
             lane=self.number,
             lane_record=self.record.encode(),
             clock=self.record.clock,
-            model_rows=self.models.rows(),
+            model_rows=self.models.rows(self.record.clock),
             models=self.models.snapshots(),
             customers=customers,
             alerts=self._teller.alerts,
@@ -580,7 +593,9 @@ class Lane:
             alert_state=self._teller.alert_state,
             late=self._late,
             dead=self._dead,
+            drift=self.models.alarms,
         )
+        self.models.alarms = []
         self._begin()
         self._trim_cache(customers)
         return outcome

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.alert import Alert
+from engine.model_watch import DriftAlarm
 
 __all__ = ["BoardRows", "CustomerChange", "Outcome", "Prediction"]
 
@@ -113,7 +114,7 @@ class Outcome:
     lane_record
         The lane's own state (clock, alert counter, sums, counts), encoded; every batch rewrites it.
     models
-        Model name -> snapshot; only those that changed.
+        Part of a model -> snapshot, `None` to delete it; only those that changed.
     model_rows
         Model name -> the whole hash `model:<name>` of this lane's metrics; only those that changed.
     customers
@@ -126,12 +127,14 @@ class Outcome:
         Index in the batch and reason of the records that were not applied, for their topics or files.
     clock
         The lane clock after the batch, ms.
+    drift
+        Alarms for operators: what a model lives on has changed.
     """
 
     lane: int
     lane_record: bytes
     clock: int
-    models: dict[str, bytes] = field(default_factory=dict)
+    models: dict[str, bytes | None] = field(default_factory=dict)
     model_rows: dict[str, dict[str, str]] = field(default_factory=dict)
     customers: dict[str, CustomerChange] = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
@@ -139,3 +142,4 @@ class Outcome:
     alert_state: dict[str, dict[str, str] | None] = field(default_factory=dict)
     late: list[int] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
+    drift: list[DriftAlarm] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """The learners of one lane: predict first, learn when the label has matured, keep count.
 
 Event landmarks and silence landmarks have learners of their own: in one learner, silence examples cost 0.029 log-loss
-on CollegeMsg (docs/learning.md).
+on CollegeMsg (docs/learning.md). Of several churn models one is shown, the champion; all learn.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from engine.catalogue import CATALOGUE, PLACE
+from engine.contenders import BLEND, challenger
 from engine.duration import DAY_MS
 from engine.errors import CorruptState
 from engine.landmarks import TRIGGERS, Landmark, Windows
+from engine.model_rows import model_rows
+from engine.model_watch import NO_SEGMENT, DriftAlarm, ModelWatch
 from engine.reasons import reasons
 from engine.scores import Scores
 from models.base import Classifier, Regressor
@@ -29,17 +32,20 @@ from models.errors import SnapshotError
 from models.metrics import ClassificationMetrics, CountMetrics
 from models.nbd import silence_logit
 
-__all__ = ["LEARNERS", "LaneModels", "Scored"]
+__all__ = ["LABELS", "LEARNERS", "LaneModels", "Scored"]
 
 LEARNERS = ("dense", "river")
-"""Which code does the arithmetic: `dense` is ours, `river` is River's own. The same numbers to the bit (a test says
-so); the first is many times faster."""
+"""Which code does the arithmetic of the plain learners: `dense` is ours, `river` is River's own. The same numbers to
+the bit (a test says so); the first is many times faster."""
 
-_LABELS: Final = ("churn", "engagement", "contact")
+LABELS: Final = ("churn", "engagement", "contact")
+"""What is learned of a landmark."""
+
 _N: Final = len(CATALOGUE)
 _MEMBERS: Final = struct.Struct("<2f")
 _N_ACTS, _TENURE, _RATE = PLACE["n"], PLACE["tenure"], PLACE["rate"]
 _REQUESTS, _COMPLAINTS = PLACE["requests_30d"], PLACE["complaints_30d"]
+_LN2: Final = math.log(2.0)
 
 
 def _learners(learner: str) -> tuple[type[Classifier], type[Regressor]]:
@@ -70,17 +76,33 @@ class Scored(NamedTuple):
 class _Channel:
     """Learners of one trigger, their metrics, and the label ledger."""
 
-    def __init__(self, learner: str, n_pieces: int) -> None:
+    def __init__(self, trigger: str, learner: str, n_pieces: int, challengers: Sequence[str]) -> None:
         plain, poisson = _learners(learner)
         self.churn = Blend(_N, n_pieces, prior_place=_RATE, plain=plain)
+        self.challengers = [challenger(name) for name in challengers]
         self.engagement: Regressor = poisson(_N)
         self.contact = ContactModel(_N)
-        self.churn_metrics = ClassificationMetrics()
-        self.engagement_metrics = CountMetrics()
-        self.contact_metrics = ClassificationMetrics()
+        self.watch = ModelWatch(trigger, len(challengers))
         self.taken = 0
-        self.learned = dict.fromkeys(_LABELS, 0)
-        self.erased = dict.fromkeys(_LABELS, 0)
+        self.learned = dict.fromkeys(LABELS, 0)
+        self.erased = dict.fromkeys(LABELS, 0)
+
+    @property
+    def versions(self) -> list[str]:
+        """Of the churn models, the built-in one first."""
+        return [self.churn.version, *(c.version for c in self.challengers)]
+
+    def parts(self) -> dict[str, Callable[[], bytes]]:
+        """What makes each part of the snapshot; a few kB each, so that a batch stores only those that it moved."""
+        return {
+            "counts": self._counts,
+            "engagement": self.engagement.snapshot,
+            **{f"churn.{name}": make for name, make in self.churn.parts().items()},
+            **{f"contact.{name}": make for name, make in self.contact.parts().items()},
+        }
+
+    def _counts(self) -> bytes:
+        return msgspec.msgpack.encode([self.taken, list(self.learned.values()), list(self.erased.values())])
 
 
 class LaneModels:
@@ -92,6 +114,15 @@ class LaneModels:
         When labels are known.
     learner
         One of `LEARNERS`.
+    challengers
+        Churn models that learn beside the built-in one, see `engine.contenders`.
+    champion
+        Name of the churn model that is shown at first; `promote` changes it.
+
+    Attributes
+    ----------
+    alarms
+        Drift alarms of the batch.
 
     Examples
     --------
@@ -100,18 +131,40 @@ class LaneModels:
     0.0
     """
 
-    def __init__(self, windows: Windows, learner: str = "dense") -> None:
+    def __init__(
+        self, windows: Windows, learner: str = "dense", challengers: Sequence[str] = (), champion: str = BLEND
+    ) -> None:
         self._windows = windows
         self._horizon_d = windows.churn / DAY_MS
         self._edges_d = [edge / DAY_MS for edge in windows.edges]
         self._contact_d = windows.contact / DAY_MS
-        self._channels = [_Channel(learner, len(windows.edges)) for _ in TRIGGERS]
+        self.contenders = (BLEND, *challengers)
+        self._champion = self.contenders.index(champion)
+        self._channels = [_Channel(trigger, learner, len(windows.edges), challengers) for trigger in TRIGGERS]
+        self._rivals = struct.Struct(f"<{len(self.contenders)}f") if challengers else None
         self._changed: dict[str, None] = {}
+        self.alarms: list[DriftAlarm] = []
 
     @property
     def version(self) -> str:
-        """Name of the recipe of the models."""
-        return self._channels[0].churn.version
+        """Name of the recipe of the churn model that is shown."""
+        return self._channels[0].versions[self._champion]
+
+    @property
+    def champion(self) -> str:
+        """Name of the churn model that is shown."""
+        return self.contenders[self._champion]
+
+    def promote(self, name: str) -> bool:
+        """Show another churn model from now on; whether there is one of that name that was not shown already."""
+        if name not in self.contenders or name == self.champion:
+            return False
+        self._champion = self.contenders.index(name)
+        self._changed["champion"] = None
+        for i, channel in enumerate(self._channels):
+            channel.watch.begin_comparison()
+            self._change(i, "counts")
+        return True
 
     # -- predicting --------------------------------------------------------------------------------------------
 
@@ -123,18 +176,22 @@ class LaneModels:
         """The scores, and the reasons of the churn score, in one pass."""
         channel = self._channels[trigger]
         (p, members), bias, terms = channel.churn.explain(x, self._priors(x))
+        rivals: tuple[float, ...] = ()
+        if self._rivals is not None:
+            all_p = [p, *(c.predict(x) for c in channel.challengers)]
+            p = all_p[self._champion]
+            rivals = self._rivals.unpack(self._rivals.pack(*all_p))
+            if self._champion:
+                bias, terms = channel.challengers[self._champion - 1].explain(x)
         engagement = channel.engagement.predict_one(x)
         contact = channel.contact.predict(x, self._contact_prior(x))
         # In the precision in which they wait for the label, so that it is the same whether they were stored meanwhile.
-        scores = Scores(p, engagement, contact, _MEMBERS.unpack(_MEMBERS.pack(*members)))
+        scores = Scores(p, engagement, contact, _MEMBERS.unpack(_MEMBERS.pack(*members)), rivals)
         return Scored(scores, [[r.code, r.weight] for r in reasons(bias, terms)])
 
-    def reasons(self, trigger: int, x: Sequence[float]) -> list[list[Any]]:
-        """Why the churn score is what it is: at most four of [code, weight]; with the bias they add up to the logit.
-
-        The bias is the score of the average customer, on the logit scale: logit(churn) less the weights.
-        """
-        return self.explain(trigger, x).reasons
+    def landmark(self, at: int, trigger: int, x: list[float], scores: Scores) -> Landmark:
+        """An example of what was predicted."""
+        return Landmark(at, trigger, x, scores, self._champion)
 
     def _priors(self, x: Sequence[float]) -> list[float]:
         """Logits of silence before anything was learned: through the horizon, then piece by piece."""
@@ -148,14 +205,16 @@ class LaneModels:
 
     def _contact_prior(self, x: Sequence[float]) -> float:
         """Contacts that the last month's rate lets expect."""
-        return (math.expm1(x[_REQUESTS]) + math.expm1(x[_COMPLAINTS])) * self._contact_d * math.log(2.0) / 30.0
+        return (math.expm1(x[_REQUESTS]) + math.expm1(x[_COMPLAINTS])) * self._contact_d * _LN2 / 30.0
 
     # -- learning ----------------------------------------------------------------------------------------------
 
-    def take(self, trigger: int) -> None:
-        """Count an example taken."""
-        self._channels[trigger].taken += 1
-        self._change(trigger, "counts")
+    def take(self, mark: Landmark) -> None:
+        """Count an example taken, and watch what it was predicted on."""
+        channel = self._channels[mark.trigger]
+        channel.taken += 1
+        self.alarms += channel.watch.predicted(mark)
+        self._change(mark.trigger, "counts")
 
     def learn_piece(self, mark: Landmark) -> None:
         """Learn the piece of the churn window that has passed, of those who were silent until it began."""
@@ -166,29 +225,37 @@ class LaneModels:
             if piece == 0:
                 self._change(mark.trigger, "churn.scaler")
 
-    def learn_churn(self, mark: Landmark) -> None:
-        """Learn the churn label of an example whose window has passed."""
-        channel, scores = self._channels[mark.trigger], mark.scores
-        channel.churn_metrics.update(scores.churn, mark.churned)
-        channel.churn.learn_end(mark.x, mark.churned, scores.members)
+    def learn_churn(self, mark: Landmark, segment: str | None, cluster: int) -> None:
+        """Learn the churn label of an example whose window has passed; segment and cluster are the customer's."""
+        channel, x, churned = self._channels[mark.trigger], mark.x, mark.churned
+        self.alarms += channel.watch.matured(mark, channel.versions, segment, cluster)
+        channel.churn.learn_end(x, churned, mark.scores.members)
+        for each in channel.challengers:
+            each.learn(x, churned)
         channel.learned["churn"] += 1
-        self._change(mark.trigger, "churn.plain", "churn.mixture", "churn_metrics", "counts")
+        self._change(mark.trigger, "churn.plain", "churn.mixture", "counts")
 
-    def learn_engagement(self, mark: Landmark) -> None:
+    def learn_engagement(self, mark: Landmark, segment: str | None) -> None:
         """Learn the engagement label of an example whose window has passed."""
         channel = self._channels[mark.trigger]
-        channel.engagement_metrics.update(mark.scores.engagement, mark.n_engaged)
+        channel.watch.engagement.update(
+            mark.scores.engagement, mark.n_engaged, at=mark.at, version=channel.engagement.version,
+            segment=(segment or NO_SEGMENT)[:64],
+        )  # fmt: skip
         channel.engagement.learn_one(mark.x, float(mark.n_engaged))
         channel.learned["engagement"] += 1
-        self._change(mark.trigger, "engagement", "engagement_metrics", "counts")
+        self._change(mark.trigger, "engagement", "counts")
 
-    def learn_contact(self, mark: Landmark) -> None:
+    def learn_contact(self, mark: Landmark, segment: str | None) -> None:
         """Learn the contact label of an example whose window has passed."""
         channel = self._channels[mark.trigger]
-        channel.contact_metrics.update(mark.scores.contact, mark.contacted)
+        channel.watch.contact.update(
+            mark.scores.contact, mark.contacted, at=mark.at, version=channel.contact.version,
+            segment=(segment or NO_SEGMENT)[:64],
+        )  # fmt: skip
         channel.contact.learn(mark.x, mark.contacted)
         channel.learned["contact"] += 1
-        self._change(mark.trigger, "contact.scaler", "contact.0", "contact_metrics", "counts")
+        self._change(mark.trigger, "contact.scaler", "contact.0", "counts")
 
     def erase(self, mark: Landmark) -> None:
         """Count an example that is given up because its customer is erased."""
@@ -209,8 +276,8 @@ class LaneModels:
         return {
             TRIGGERS[i]: {
                 "taken": c.taken,
-                **{f"{label}_learned": c.learned[label] for label in _LABELS},
-                **{f"{label}_erased": c.erased[label] for label in _LABELS},
+                **{f"{label}_learned": c.learned[label] for label in LABELS},
+                **{f"{label}_erased": c.erased[label] for label in LABELS},
             }
             for i, c in enumerate(self._channels)
         }
@@ -219,51 +286,50 @@ class LaneModels:
         """Labels that the learner of `churn`, `engagement` or `contact` has seen."""
         return self._channels[trigger].learned[score]
 
-    def metrics(self, trigger: int) -> tuple[ClassificationMetrics, CountMetrics, ClassificationMetrics]:
-        """Progressive metrics of churn, engagement and contact of one trigger."""
-        channel = self._channels[trigger]
-        return channel.churn_metrics, channel.engagement_metrics, channel.contact_metrics
+    def watch(self, trigger: int) -> ModelWatch:
+        """Metrics by version, segment and time, comparisons and drift of one trigger."""
+        return self._channels[trigger].watch
 
-    def rows(self) -> dict[str, dict[str, str]]:
-        """Board rows of the models that changed since the last call of `snapshots`."""
-        out: dict[str, dict[str, str]] = {}
+    def versions(self, trigger: int) -> list[str]:
+        """Of the churn models, in the order of `contenders`."""
+        return self._channels[trigger].versions
+
+    def metrics(self, trigger: int) -> tuple[ClassificationMetrics, CountMetrics, ClassificationMetrics]:
+        """Progressive metrics of the churn model that is shown, of engagement and contact, of one trigger."""
+        channel = self._channels[trigger]
+        watch = channel.watch
+        version = channel.versions[self._champion]
+        return watch.churn.total(version=version), watch.engagement.total(), watch.contact.total()
+
+    def rows(self, now: int) -> dict[str, dict[str, str]]:
+        """Board rows of the models that changed since the last call of `snapshots`; `now` is the lane clock, ms."""
         changed = {name.split(".", 1)[0] for name in self._changed}
-        for i, trigger in enumerate(TRIGGERS):
-            if trigger in changed:
-                c = self._channels[i]
-                out[f"churn_{trigger}"] = _row(c.churn_metrics.get(), c.churn.version, c.taken)
-                out[f"engagement_{trigger}"] = _row(c.engagement_metrics.get(), c.engagement.version, c.taken)
-                out[f"contact_{trigger}"] = _row(c.contact_metrics.get(), c.contact.version, c.taken)
+        out: dict[str, dict[str, str]] = {}
+        for i, c in enumerate(self._channels):
+            if TRIGGERS[i] in changed:
+                versions = dict(zip(self.contenders, c.versions, strict=True))
+                out |= model_rows(c.watch, versions, self.champion, self.balance()[TRIGGERS[i]], now)
         return out
 
     # -- storing -----------------------------------------------------------------------------------------------
 
-    def snapshots(self) -> dict[str, bytes]:
-        """Snapshots of the parts that changed since the last call."""
-        wanted: dict[str, set[str]] = {}
-        for name in self._changed:
-            trigger, part = name.split(".", 1)
-            wanted.setdefault(trigger, set()).add(part)
+    def snapshots(self) -> dict[str, bytes | None]:
+        """Name and bytes of the parts that changed since the last call; `None` deletes a part."""
+        out: dict[str, bytes | None] = {}
+        makers: dict[str, Callable[[], bytes]] = {"champion": self._champion_part}
+        for trigger, channel in zip(TRIGGERS, self._channels, strict=True):
+            makers |= {f"{trigger}.{part}": make for part, make in channel.parts().items()}
+        for name in sorted(self._changed):
+            out[name] = makers[name]()
         self._changed.clear()
-        return {
-            f"{trigger}.{part}": data
-            for trigger, parts in sorted(wanted.items())
-            for part, data in self._parts(TRIGGERS.index(trigger), parts).items()
-        }
+        for trigger, channel in zip(TRIGGERS, self._channels, strict=True):
+            out |= {f"{trigger}.watch.{part}": data for part, data in channel.watch.changed().items()}
+            for number, each in enumerate(channel.challengers):
+                out |= {f"{trigger}.rival{number}.{part}": data for part, data in each.changes().items()}
+        return out
 
-    def _parts(self, trigger: int, wanted: set[str] | None) -> dict[str, bytes]:
-        """The parts of a trigger by name; `None`: all."""
-        c = self._channels[trigger]
-        makers: dict[str, Any] = {
-            "counts": lambda: msgspec.msgpack.encode([c.taken, list(c.learned.values()), list(c.erased.values())]),
-            "engagement": c.engagement.snapshot,
-            "churn_metrics": c.churn_metrics.snapshot,
-            "engagement_metrics": c.engagement_metrics.snapshot,
-            "contact_metrics": c.contact_metrics.snapshot,
-            **{f"churn.{name}": make for name, make in c.churn.parts().items()},
-            **{f"contact.{name}": make for name, make in c.contact.parts().items()},
-        }
-        return {name: makers[name]() for name in sorted(makers if wanted is None else wanted)}
+    def _champion_part(self) -> bytes:
+        return msgspec.msgpack.encode(self.champion)
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over what `snapshots` gave, all of its calls together.
@@ -273,43 +339,44 @@ class LaneModels:
         CorruptState
             If a snapshot is damaged or of another schema.
         """
-        for number, trigger in enumerate(TRIGGERS):
-            parts = {n.split(".", 1)[1]: data for n, data in snapshots.items() if n.startswith(f"{trigger}.")}
-            if not parts:
-                continue
-            try:
-                self._restore(number, parts)
-            except (SnapshotError, msgspec.DecodeError, ValueError, TypeError, LookupError) as error:
-                raise CorruptState(
-                    f"model {trigger}: expected snapshots that this henji wrote, got {error}; restore the ledger from "
-                    "a backup or replay the log into a new one"
-                ) from error
-
-    def _restore(self, trigger: int, parts: Mapping[str, bytes]) -> None:
-        c = self._channels[trigger]
-        c.churn.restore({n[6:]: data for n, data in parts.items() if n.startswith("churn.")})
-        c.contact.restore({n[8:]: data for n, data in parts.items() if n.startswith("contact.")})
-        if "engagement" in parts:
-            c.engagement = type(c.engagement).restore(parts["engagement"])
-            c.engagement_metrics = CountMetrics.restore(parts["engagement_metrics"])
-        if "churn_metrics" in parts:
-            c.churn_metrics = ClassificationMetrics.restore(parts["churn_metrics"])
-        if "contact_metrics" in parts:
-            c.contact_metrics = ClassificationMetrics.restore(parts["contact_metrics"])
-        if "counts" in parts:
-            c.taken, learned, erased = msgspec.msgpack.decode(parts["counts"])
-            c.learned = dict(zip(_LABELS, learned, strict=True))
-            c.erased = dict(zip(_LABELS, erased, strict=True))
+        try:
+            if "champion" in snapshots:
+                self._champion = self.contenders.index(msgspec.msgpack.decode(snapshots["champion"]))
+            for trigger, channel in zip(TRIGGERS, self._channels, strict=True):
+                begin = f"{trigger}."
+                _restore(channel, {n[len(begin) :]: data for n, data in snapshots.items() if n.startswith(begin)})
+        except (SnapshotError, msgspec.DecodeError, ValueError, TypeError, LookupError) as error:
+            raise CorruptState(
+                f"models: expected snapshots that this henji wrote, got {error}; restore the ledger from a backup or "
+                "replay the log into a new one"
+            ) from error
 
     def digest(self) -> bytes:
         """SHA-256 of all that was learned."""
-        sha = hashlib.sha256()
-        for i in range(len(TRIGGERS)):
-            for name, data in self._parts(i, None).items():
-                sha.update(f"{name}\0".encode() + data)
+        sha = hashlib.sha256(self._champion_part())
+        for channel in self._channels:
+            parts = {name: make() for name, make in channel.parts().items()}
+            parts |= {f"watch.{part}": data for part, data in channel.watch.snapshot().items()}
+            parts |= {f"rival{number}": each.snapshot() for number, each in enumerate(channel.challengers)}
+            for name in sorted(parts):
+                sha.update(f"{name}\0".encode() + parts[name])
         return sha.digest()
 
 
-def _row(figures: Mapping[str, float], version: str, taken: int) -> dict[str, str]:
-    row = {name: format(value, ".6g") for name, value in figures.items()}
-    return {**row, "version": version, "taken": str(taken)}
+def _restore(channel: _Channel, parts: Mapping[str, bytes]) -> None:
+    """Take over the parts of one trigger."""
+
+    def under(begin: str) -> dict[str, bytes]:
+        return {name[len(begin) :]: data for name, data in parts.items() if name.startswith(begin)}
+
+    channel.churn.restore(under("churn."))
+    channel.contact.restore(under("contact."))
+    channel.watch.restore(under("watch."))
+    for number, each in enumerate(channel.challengers):
+        each.restore(under(f"rival{number}."))
+    if "engagement" in parts:
+        channel.engagement = type(channel.engagement).restore(parts["engagement"])
+    if "counts" in parts:
+        channel.taken, learned, erased = msgspec.msgpack.decode(parts["counts"])
+        channel.learned = dict(zip(LABELS, learned, strict=True))
+        channel.erased = dict(zip(LABELS, erased, strict=True))

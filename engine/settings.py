@@ -53,6 +53,10 @@ class ResultSettings:
         A customer silent for so long leaves ledger and board.
     learner
         One of `engine.scoring.LEARNERS`.
+    challengers
+        Churn models that learn beside the built-in one, see `engine.contenders`.
+    champion
+        The churn model that is shown until an event says otherwise.
     rules
         Version of the rule set.
 
@@ -75,6 +79,8 @@ class ResultSettings:
     max_pending: int = 32
     retire_ms: int = 400 * DAY_MS
     learner: str = "dense"
+    challengers: tuple[str, ...] = ()
+    champion: str = "blend"
     rules: str = ""
 
     @property

@@ -41,7 +41,7 @@ class Teller:
     def __init__(self, record: LaneRecord, rules: RuleSet, model: str) -> None:
         self._record = record
         self._rules = rules
-        self._model = model
+        self.model = model
         self.begin()
 
     def begin(self) -> None:
@@ -63,7 +63,7 @@ class Teller:
             severity=episode.severity, priority=priority,
             evidence=list(episode.evidence), scores=_scores(memory), reasons=_reasons(memory),
             route=self.route(memory, event), scene=memory.timeline.scene(case_id, category),
-            rules=self._rules.version, model=self._model, index=self.index,
+            rules=self._rules.version, model=self.model, index=self.index,
         )  # fmt: skip
         self._emit(alert)
 
@@ -75,7 +75,7 @@ class Teller:
             customer_id=memory.customer_id, at=at, since=contact.first, until=contact.due, count=contact.count,
             severity=SEVERITY, priority=1, evidence=[contact.newest], scores=_scores(memory), reasons=_reasons(memory),
             route=contact.route, scene=memory.timeline.scene(case_id, contact.category), rules=self._rules.version,
-            model=self._model, index=self.index,
+            model=self.model, index=self.index,
         )  # fmt: skip
         self._emit(alert)
 

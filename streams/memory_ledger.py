@@ -134,7 +134,11 @@ class MemoryLedger:
         for outcome in outcomes:
             lane = self._lane(outcome.lane)
             lane.record = outcome.lane_record
-            lane.models.update(outcome.models)
+            for name, snapshot in outcome.models.items():
+                if snapshot is None:
+                    lane.models.pop(name, None)
+                else:
+                    lane.models[name] = snapshot
             for change in outcome.customers.values():
                 if change.record is None:
                     lane.customers.pop(change.customer_id, None)

@@ -77,7 +77,14 @@ def _lane(keys: Keys, outcome: Outcome) -> list[Command]:
     commands.append(("SET", keys.lane_record(outcome.lane), outcome.lane_record))
     if outcome.models:
         snapshots: list[str | bytes] = []
+        dropped: list[str] = []
         for name, snapshot in outcome.models.items():
-            snapshots += (name, snapshot)
-        commands.append(("HSET", keys.lane_models(outcome.lane), *snapshots))
+            if snapshot is None:
+                dropped.append(name)
+            else:
+                snapshots += (name, snapshot)
+        if dropped:
+            commands.append(("HDEL", keys.lane_models(outcome.lane), *dropped))
+        if snapshots:
+            commands.append(("HSET", keys.lane_models(outcome.lane), *snapshots))
     return commands

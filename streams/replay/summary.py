@@ -76,17 +76,20 @@ def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, pr
 def _models(lanes: Sequence[Lane]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for number, trigger in enumerate(TRIGGERS):
-        metrics = (ClassificationMetrics(), CountMetrics(), ClassificationMetrics())
+        churn, engagement, contact = ClassificationMetrics(), CountMetrics(), ClassificationMetrics()
         balance: dict[str, int] = {}
         for lane in lanes:
-            for total, of_lane in zip(metrics, lane.models.metrics(number), strict=True):
-                total.merge(of_lane)  # type: ignore[arg-type]  # pairs are of one class
+            of_lane = lane.models.metrics(number)
+            churn.merge(of_lane[0])
+            engagement.merge(of_lane[1])
+            contact.merge(of_lane[2])
             for key, n in lane.models.balance()[trigger].items():
                 balance[key] = balance.get(key, 0) + n
-        for label, total in zip(("churn", "engagement", "contact"), metrics, strict=True):
+        figures = {"churn": churn.get(), "engagement": engagement.get(), "contact": contact.get()}
+        for label, found in figures.items():
             learned, erased = balance[f"{label}_learned"], balance[f"{label}_erased"]
             out[f"{label}_{trigger}"] = {
-                **_rounded(total.get()),
+                **_rounded(found),
                 "taken": balance["taken"],
                 "learned": learned,
                 "pending": balance["taken"] - learned - erased,

@@ -62,28 +62,28 @@ class FixedModels(LaneModels):
     def n_learned(self, trigger: int, score: str) -> int:
         return self.n_seen
 
-    def take(self, trigger: int) -> None:
+    def take(self, mark: Landmark) -> None:
         self.n_taken += 1
 
-    def learn_churn(self, mark: Landmark) -> None:
+    def learn_churn(self, mark: Landmark, segment: str | None, cluster: int) -> None:
         self.learned.append(("churn", mark, self._clock()))
 
     def learn_piece(self, mark: Landmark) -> None:
         self.learned.append(("piece", mark, self._clock()))
 
-    def learn_contact(self, mark: Landmark) -> None:
+    def learn_contact(self, mark: Landmark, segment: str | None) -> None:
         self.learned.append(("contact", mark, self._clock()))
 
-    def learn_engagement(self, mark: Landmark) -> None:
+    def learn_engagement(self, mark: Landmark, segment: str | None) -> None:
         self.learned.append(("engagement", mark, self._clock()))
 
     def erase(self, mark: Landmark) -> None:
         self.erased.append(mark)
 
-    def rows(self) -> dict[str, dict[str, str]]:
+    def rows(self, now: int) -> dict[str, dict[str, str]]:
         return {}
 
-    def snapshots(self) -> dict[str, bytes]:
+    def snapshots(self) -> dict[str, bytes | None]:
         return {}
 
 
@@ -149,7 +149,11 @@ class Run:
         self.predictions += outcome.predictions
         self.late += outcome.late
         self.dead += outcome.dead
-        self.models |= outcome.models
+        for name, snapshot in outcome.models.items():
+            if snapshot is None:
+                self.models.pop(name, None)
+            else:
+                self.models[name] = snapshot
         for customer, change in outcome.customers.items():
             if change.record is None:
                 self.store.pop(customer, None)

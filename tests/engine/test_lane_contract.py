@@ -50,7 +50,7 @@ class Run:
             self.last = outcome = self.lane.apply([item])
             self.alerts += outcome.alerts
             self.predictions += outcome.predictions
-            self.models.update(outcome.models)
+            self.models.update({n: d for n, d in outcome.models.items() if d is not None})
             for change in outcome.customers.values():
                 if change.record is None or change.due is None:
                     self.records.pop(change.customer_id, None)

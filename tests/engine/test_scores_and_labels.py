@@ -34,11 +34,11 @@ class Labels(FixedModels):
         super().__init__()
         self.seen: list[Label] = []
 
-    def learn_churn(self, mark: Landmark) -> None:
+    def learn_churn(self, mark: Landmark, segment: str | None, cluster: int) -> None:
         at = mark.at - T0
         self.seen.append(("churn", TRIGGERS[mark.trigger], at, self._clock() - T0, mark.churned))
 
-    def learn_engagement(self, mark: Landmark) -> None:
+    def learn_engagement(self, mark: Landmark, segment: str | None) -> None:
         at = mark.at - T0
         self.seen.append(("engagement", TRIGGERS[mark.trigger], at, self._clock() - T0, mark.n_engaged))
 
