@@ -19,6 +19,7 @@ __all__ = ["Part", "Writer"]
 
 _BUILT: Final = frozenset({"tuple", "frozenset", "vector", "partial", "name", "method"})
 _NAMES: Final = {found: name for name, found in CALLABLES.items()}
+_GENERATOR: Final = type(random.Random(0))
 _WORDS: Final = struct.Struct("<625I")
 
 
@@ -120,7 +121,7 @@ def _part(one: Any) -> Part:
             return Part("vector", (), [default, *_flat(values)])
     if kind is AdaptiveWindowing:
         return Part("window", (), [*one.__getnewargs__(), one.__getstate__()])
-    if kind is random.Random:
+    if kind is _GENERATOR:
         _, words, gauss = one.getstate()
         return Part("random", (), [_WORDS.pack(*words), gauss])
     if kind is functools.partial:
@@ -147,11 +148,17 @@ _CONTAINERS: Final[dict[Any, str]] = {
 }
 
 
+@functools.cache
+def _slots(kind: type) -> tuple[str, ...]:
+    return tuple(name for base in kind.__mro__ for name in base.__dict__.get("__slots__", ()) if name != "__dict__")
+
+
 def _object(one: Any, kind: type) -> Part:
-    out = LEFT_OUT.get(kind, frozenset())
-    slots = [name for base in kind.__mro__ for name in base.__dict__.get("__slots__", ()) if name != "__dict__"]
-    held = {name: getattr(one, name) for name in slots if hasattr(one, name)}
-    held |= {name: value for name, value in getattr(one, "__dict__", {}).items() if name not in out}
+    out = LEFT_OUT.get(kind)
+    held = {name: getattr(one, name) for name in _slots(kind) if hasattr(one, name)}
+    held |= getattr(one, "__dict__", {})
+    if out is not None:
+        held = {name: value for name, value in held.items() if name not in out}
     return Part(_CLASS_NAMES[kind], tuple(held), list(held.values()))
 
 
