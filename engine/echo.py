@@ -28,8 +28,8 @@ customer's `interact` events since the last answer, `offers_ignored` the promoti
 class Echo:
     """Answers received and offers ignored, in constant space.
 
-    An event older than the newest one counts in the decayed sums; it neither begins nor ends a run of posts or offers
-    that go without an answer.
+    An event older than the newest one counts in the decayed sums as of its own time. Runs of posts or offers that go
+    without an answer are counted in the order of arrival: at most the lateness of the stream of error.
 
     Examples
     --------
