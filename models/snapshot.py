@@ -31,6 +31,9 @@ _DIGEST_BYTES: Final = 16
 _HEAD_BYTES: Final = 26
 _ADVICE: Final = "restore a backup of the model, or replay the log to learn it again"
 
+# What msgspec raises on bytes that somebody forged under a right checksum: also text that is none, and endless nesting.
+_BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 S = TypeVar("S")
 
 
@@ -93,13 +96,13 @@ def unpack(kind: str, data: bytes, state_type: type[S]) -> S:
 def _decode(kind: str, body: bytes, state_type: type[S]) -> S:
     try:
         found, raw = msgspec.msgpack.decode(body, type=tuple[str, msgspec.Raw])
-    except msgspec.MsgspecError as error:
+    except _BROKEN as error:
         raise SnapshotDamaged(f"{kind}: expected [kind, state], got {error}; {_ADVICE}") from error
     if found != kind:
         raise SnapshotForeign(f"expected a snapshot of {kind!r}, got one of {found!r}; name the right model")
     try:
         return msgspec.msgpack.decode(raw, type=state_type)
-    except msgspec.MsgspecError as error:
+    except _BROKEN as error:
         raise SnapshotDamaged(f"{kind}: {error}; {_ADVICE}") from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from engine.contenders import check_challenger
 from engine.duration import parse_duration
 from engine.event import CONTROL, KINDS
 from engine.scoring import LEARNERS
@@ -13,6 +14,7 @@ from engine.scoring import LEARNERS
 __all__ = [
     "Setting",
     "address",
+    "challengers",
     "choice",
     "duration",
     "fuse",
@@ -21,6 +23,7 @@ __all__ = [
     "learner",
     "optional_duration",
     "optional_text",
+    "pieces",
     "text",
     "whole",
 ]
@@ -100,6 +103,41 @@ def learner(value: Any) -> str:
     if value not in LEARNERS:
         raise ValueError
     return str(value)
+
+
+def challengers(value: Any) -> tuple[str, ...]:
+    """Challengers, as a list or one a line, each once; see `engine.contenders`.
+
+    Examples
+    --------
+    >>> challengers("plain"), challengers("")
+    (('plain',), ())
+    """
+    names = value.splitlines() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError
+    found = tuple(dict.fromkeys(check_challenger(name.strip()) for name in names if name.strip()))
+    if len(found) > 8:
+        raise ValueError
+    return found
+
+
+def pieces(value: Any) -> tuple[float, ...]:
+    """Edges as rising shares that end with 1, as a list or separated by commas.
+
+    Examples
+    --------
+    >>> pieces("0.25, 1")
+    (0.25, 1.0)
+    """
+    shares = value.split(",") if isinstance(value, str) else value
+    if not isinstance(shares, list | tuple) or any(isinstance(share, bool) for share in shares):
+        raise TypeError
+    edges = tuple(float(share) for share in shares)
+    rising = all(0.0 < low < high for low, high in zip((1e-9, *edges), edges, strict=False))
+    if not 1 <= len(edges) <= 8 or not rising or edges[-1] != 1.0:
+        raise ValueError
+    return edges
 
 
 def text(value: Any) -> str:

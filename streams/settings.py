@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.contenders import BLEND, check_challenger
 from engine.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration
 from engine.errors import ConfigurationError
 from engine.event import ACTIVITY, CONTROL, KINDS
 from engine.lane import SILENCE_DAYS
 from engine.rules import RuleSet
 from engine.settings import ResultSettings
+from models.errors import ModelError
 from streams.setting import (
     Setting,
     address,
+    challengers,
     choice,
     duration,
     fuse,
@@ -29,6 +32,7 @@ from streams.setting import (
     learner,
     optional_duration,
     optional_text,
+    pieces,
     text,
     whole,
 )
@@ -51,12 +55,20 @@ SETTINGS = {
                 "kinds of the customer's own activity", kinds),
         Setting("engagement.horizon", 7 * DAY_MS, "a duration of at most 365d",
                 "engagement is the number of engagement events within this time", duration(365 * DAY_MS)),
+        Setting("contact.horizon", 7 * DAY_MS, "a duration of at most 365d",
+                "the contact score is about this time", duration(365 * DAY_MS)),
         Setting("learning.thin", HOUR_MS, "a duration of at most 365d",
                 "a customer gives one training example per trigger and slot of this length", duration(365 * DAY_MS)),
         Setting("learning.max_pending", 32, "a whole number from 1 to 256",
                 "most training examples of a customer that wait for their label", whole(1, 256)),
         Setting("learning.learner", "dense", "dense or river",
                 "whose arithmetic learns: ours, or River's own; the same numbers", learner),
+        Setting("learning.pieces", (0.25, 1.0), "rising shares of the churn horizon, the last 1, at most 8 of them",
+                "edges at which the pieces of the churn window are learned", pieces),
+        Setting("learning.challengers", (), "plain, or estimators such as river.forest.ARFClassifier(seed=1), one a "
+                "line or in a list, at most 8", "churn models that learn beside the one that is shown", challengers),
+        Setting("learning.champion", "blend", "blend or one of learning.challengers",
+                "the churn model that is shown, until `henji models promote` says otherwise", text),
         Setting("retire", 400 * DAY_MS, "a duration of at most 3650d",
                 "a customer silent for so long leaves ledger and board", duration(3650 * DAY_MS)),
         Setting("redis.url", "none", "a URL such as redis://localhost:6379/0, embedded or none",
@@ -156,25 +168,47 @@ class Settings:
     def result(self, rules: RuleSet) -> ResultSettings:
         """What the answers depend on."""
         retire = self["retire"]
-        least = SILENCE_DAYS[-1] * DAY_MS + max(self["churn.horizon"], self["engagement.horizon"])
+        horizons = [self[f"{score}.horizon"] for score in ("churn", "engagement", "contact")]
+        least = SILENCE_DAYS[-1] * DAY_MS + max(horizons)
         if retire <= least:
             raise ConfigurationError(
                 f"retire ({self.origins['retire']}): expected longer than the last silence landmark and the longest "
                 f"horizon together ({format_duration(least)}), got {format_duration(retire)}; a customer must be "
                 "remembered until their labels are known"
             )
+        champion, challengers = self["learning.champion"], self["learning.challengers"]
+        if champion != BLEND:
+            champion = self._champion(champion, challengers)
         return ResultSettings(
             lanes=self["lanes"],
             lateness_ms=self["lateness"],
             churn_horizon_ms=self["churn.horizon"],
             engagement_horizon_ms=self["engagement.horizon"],
+            contact_horizon_ms=self["contact.horizon"],
+            pieces=self["learning.pieces"],
             activity=self["churn.activity"],
             thin_ms=self["learning.thin"],
             max_pending=self["learning.max_pending"],
             retire_ms=retire,
             learner=self["learning.learner"],
+            challengers=challengers,
+            champion=champion,
             rules=rules.version,
         )
+
+    def _champion(self, champion: str, challengers: Sequence[str]) -> str:
+        """The name of a challenger as it stands among them."""
+        try:
+            name = check_challenger(champion)
+        except ValueError:
+            name = champion
+        if name not in challengers:
+            raise ConfigurationError(
+                f"learning.champion ({self.origins['learning.champion']}): expected {BLEND} or one of "
+                f"learning.challengers ({', '.join(challengers) or 'there are none'}), got {champion!r}; only a model "
+                "that learns can be shown"
+            )
+        return name
 
 
 def load_settings(
@@ -212,7 +246,9 @@ def load_settings(
         try:
             values[key] = setting.parse(value)
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"{key} ({origin}): expected {setting.expected}, got {value!r}") from error
+            # Of a model's text the reader of it knows which word is wrong.
+            why = f"; {error}" if isinstance(error.__cause__, ModelError) else ""
+            raise ConfigurationError(f"{key} ({origin}): expected {setting.expected}, got {value!r}{why}") from error
         origins[key] = origin
 
     path = file if file is not None else Path(DEFAULT_FILE)

@@ -136,3 +136,19 @@ def test_error_tree_is_the_one_that_the_engine_maps() -> None:
     for kind in (SnapshotTruncated, SnapshotDamaged, SnapshotNewer, SnapshotForeign):
         assert kind.__bases__ == (SnapshotError,)
     assert SnapshotError.__bases__ == (ModelError,)
+
+
+def forged(body: bytes) -> bytes:
+    """A snapshot of those bytes, its checksum right."""
+    covered = snapshot.SCHEMA.to_bytes(2, "big") + len(body).to_bytes(4, "big")
+    return snapshot.MAGIC + covered + snapshot._digest(covered + body) + body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x92\xa1\xff\x90", b"\x92\xa6linear\x95\xa1\xff\x01\x01\x01\x01", b"\x92\xa6linear" + b"\x91" * 5000 + b"\x90"],
+    ids=["kind that is no text", "text that is none", "endless nesting"],
+)
+def test_forged_bytes_under_a_right_checksum_are_refused(body: bytes) -> None:
+    with pytest.raises(SnapshotDamaged):
+        unpack("linear", forged(body), LinearState)
