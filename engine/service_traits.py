@@ -7,7 +7,7 @@ import math
 from typing import Any, Final
 
 from engine.errors import CorruptState
-from engine.event import CONTACT, UNKNOWN_CATEGORY, Event
+from engine.event import CONTACT, OUR_SIDE, UNKNOWN_CATEGORY, Event
 from engine.features import DAY_MS, GROUPS, Feature
 
 __all__ = ["CASES_KEPT", "CATEGORIES_KEPT", "SERVICE_FEATURES", "ServiceTraits"]
@@ -37,10 +37,11 @@ SERVICE_FEATURES: Final = (
     Feature("wait", "log1p min", _GROUP["effort"]),
     Feature("solve_time", "log1p d", _GROUP["effort"]),
 )
-"""What `ServiceTraits.vector` gives. `failures_30d` counts sessions, views and payments that failed; `mood` is the mean
-of ratings, brought from 1..5 to -1..1, and of sentiments; `same_category` are contacts about what the last contact was
-about; `effort` are the steps of the newest case that the customer had to take or bear: contacts, transfers and changes
-of channel; `wait` and `solve_time` are means. All decayed sums and means have a half-life of 30 d."""
+"""What `ServiceTraits.vector` gives. `failures_30d` counts sessions, views, payments and the like that failed, not
+calls of ours; `mood` is the mean of ratings, brought from 1..5 to -1..1, and of sentiments; `same_category` are
+contacts about what the last contact was about; `effort` are the steps of the newest case that the customer had to take
+or bear: contacts, transfers and changes of channel; `wait` and `solve_time` are means. All decayed sums and means have
+a half-life of 30 d."""
 
 _DECAYED: Final = ("requests", "complaints", "low", "failures", "mood_sum", "mood_n", "wait_sum", "wait_n",
                    "solve_sum", "solve_n")  # fmt: skip
@@ -91,7 +92,7 @@ class ServiceTraits:
         elif kind == "handling" or kind == "resolved":
             self._decay(event.ts)
             self._work(event)
-        elif event.outcome == "failed":
+        elif event.outcome == "failed" and kind not in OUR_SIDE:
             self._decay(event.ts)
             self.failures += 1.0
         if event.wait_s is not None:
@@ -123,9 +124,9 @@ class ServiceTraits:
         category = event.category or UNKNOWN_CATEGORY
         self.category = category if category != UNKNOWN_CATEGORY else ""
         if self.category:
-            self.categories[category] = self.categories.get(category, 0.0) + 1.0
-            if len(self.categories) > CATEGORIES_KEPT:
+            if category not in self.categories and len(self.categories) == CATEGORIES_KEPT:
                 del self.categories[min(self.categories, key=lambda name: (self.categories[name], name))]
+            self.categories[category] = self.categories.get(category, 0.0) + 1.0
         key = _case(event)
         case = self.cases.get(key)
         if case is None:
@@ -213,7 +214,12 @@ class ServiceTraits:
         traits = cls()
         if state == []:
             return traits
-        if not isinstance(state, list) or len(state) != 6 or len(state[1]) != len(_DECAYED):
+        if (
+            not isinstance(state, list)
+            or len(state) != 6
+            or not isinstance(state[1], list)
+            or len(state[1]) != len(_DECAYED)
+        ):
             raise CorruptState(f"service: expected 6 parts, got {str(state)[:80]}; read the log again")
         traits.last_ms, decayed, traits.categories, traits.category, cases, traits.effort = state
         for name, value in zip(_DECAYED, decayed, strict=True):
