@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from models.base import Classifier
 from models.dense_logistic import DenseLogistic
+from models.exchange import Learned, Sharer
 from models.mixture import Mixture
 from models.split_window import SplitWindow
 
@@ -59,6 +60,20 @@ class Reasoned(NamedTuple):
     forecast: Forecast
     bias: float
     terms: list[float]
+
+
+class _Weights:
+    """The mixture as one that takes part in exchanges; it learns with the plain learner."""
+
+    def __init__(self, mixture: Mixture, n: int) -> None:
+        self._mixture = mixture
+        self._n = n
+
+    def tell(self) -> Learned:
+        return Learned(f"mixture{len(self._mixture.weights)}", self._n, (), (), (self._mixture.weights,))
+
+    def adopt(self, learned: Learned) -> None:
+        self._mixture.adopt(learned.numbers[0])
 
 
 class Blend:
@@ -191,6 +206,12 @@ class Blend:
     def parts(self) -> dict[str, Callable[[], bytes]]:
         """What makes each part of the snapshot."""
         return {"plain": self.plain.snapshot, "mixture": self.mixture.snapshot, **self.split.parts()}
+
+    def sharers(self) -> dict[str, Sharer]:
+        """What takes part in exchanges, by the names of `parts`."""
+        plain: Any = self.plain
+        mixture = _Weights(self.mixture, plain.n_learned)
+        return {**({"plain": plain} if isinstance(plain, Sharer) else {}), "mixture": mixture, **self.split.sharers()}
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """Take over parts that `parts` made; what is not among them has learned nothing.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from models.exchange import Sharer
 from models.split_window import SplitWindow
 
 __all__ = ["ContactModel"]
@@ -72,6 +73,10 @@ class ContactModel:
     def parts(self) -> dict[str, Callable[[], bytes]]:
         """What makes each part of the snapshot."""
         return self._window.parts()
+
+    def sharers(self) -> dict[str, Sharer]:
+        """What takes part in exchanges, by the names of `parts`."""
+        return self._window.sharers()
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """Take over the parts that were made; none, of a model that has learned nothing, leaves all as it is.

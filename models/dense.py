@@ -18,6 +18,7 @@ import msgspec
 
 from models.dense_optimizers import LARGEST, SGD, AdaGrad, FTRLProximal, Optimizer
 from models.errors import InputRefused, SnapshotDamaged, SnapshotForeign
+from models.exchange import Learned
 from models.kernel import INPUT_LIMIT
 from models.kernels import CORE, Core
 from models.snapshot import pack, unpack
@@ -264,6 +265,20 @@ class DenseLearner:
         if not math.isfinite(y):
             raise InputRefused(f"y: expected a finite number, got {y!r}; give a label only when it has matured")
         self._core.learn(x, y, counts)
+
+    def tell(self) -> Learned:
+        """What was learned, for `models.exchange`: weights, intercept, squares, and FTRL's residuals."""
+        n = self.numbers
+        residuals = [n.residuals] if isinstance(self.optimizer, FTRLProximal) else []
+        numbers = [n.weights, [n.intercept], n.squares, *residuals]
+        return Learned(self.version, self.n_learned, n.means, n.variances, numbers)
+
+    def adopt(self, learned: Learned) -> None:
+        """Go on from an exchange."""
+        weights, (intercept,), squares, *residuals = learned.numbers
+        squares = [max(0.0, square) for square in squares]
+        lists = [learned.means, learned.variances, weights, squares, *(residuals or [[0.0] * self.n_features])]
+        self._core.load(float(learned.n), intercept, lists)
 
     def snapshot(self) -> bytes:
         """All state as data; see `models.snapshot`. About 0.7 kB for 16 features."""

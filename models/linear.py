@@ -16,6 +16,7 @@ from river import preprocessing, utils
 from river.linear_model.base import GLM
 
 from models.errors import InputRefused, SnapshotDamaged, SnapshotForeign
+from models.exchange import Learned
 from models.snapshot import pack, unpack
 
 __all__ = ["CLIP_Z", "INPUT_LIMIT", "LinearLearner", "LinearState"]
@@ -157,12 +158,38 @@ class LinearLearner:
         self._scaler.learn_one(features)
         self._model.learn_one(self._scaled(features), y)
 
+    def tell(self) -> Learned:
+        """What was learned, for `models.exchange`: weights, intercept and squares."""
+        state = self._state()
+        lists = (state.means, state.variances, state.weights, state.squares)
+        means, variances, weights, squares = (part or [0.0] * self.n_features for part in lists)
+        return Learned(self.VERSION, state.n_learned, means, variances, [weights, [state.intercept], squares])
+
+    def adopt(self, learned: Learned) -> None:
+        """Go on from an exchange."""
+        weights, (intercept,), squares = learned.numbers
+        means, variances = list(learned.means), list(learned.variances)
+        self._load(
+            msgspec.structs.replace(
+                self._state(),
+                n_learned=learned.n,
+                means=means if learned.n else [],
+                variances=variances if learned.n else [],
+                weights=list(weights) if learned.n else [],
+                squares=[max(0.0, square) for square in squares] if learned.n else [],
+                intercept=intercept,
+            )
+        )
+
     def snapshot(self) -> bytes:
         """All state as data; see `models.snapshot`. About 0.7 kB for 16 features."""
+        return pack(self.KIND, self._state())
+
+    def _state(self) -> LinearState:
         scaler, model = self._scaler, self._model
         keys = self._keys if self.n_learned else ()
         weights, squares = model.weights, model.optimizer.g2
-        state = LinearState(
+        return LinearState(
             version=self.VERSION,
             n_features=self.n_features,
             lr=self.lr,
@@ -174,7 +201,6 @@ class LinearLearner:
             squares=[squares[i] for i in keys],
             intercept=model.intercept,
         )
-        return pack(self.KIND, state)
 
     @classmethod
     def restore(cls, data: bytes) -> Self:

@@ -20,6 +20,7 @@ weights run after the luck of the last examples (0.1: up to 0.006 worse than equ
 SCORE_LIMIT: Final = 8.0
 """Logits beyond plus or minus this count as this when weights are learned: one absurd score must not end a member."""
 
+_LEAST: Final = 1e-9
 _KIND: Final = "mixture"
 
 
@@ -78,12 +79,20 @@ class Mixture:
         """
         bounded = [min(max(logit, -SCORE_LIMIT), SCORE_LIMIT) for logit in logits]
         gradient = 1.0 / (1.0 + math.exp(-self.score(bounded))) - (1.0 if y else 0.0)
-        moved = [w * math.exp(-RATE * gradient * logit) for w, logit in zip(self.weights, bounded, strict=True)]
+        self._take([w * math.exp(-RATE * gradient * logit) for w, logit in zip(self.weights, bounded, strict=True)])
+
+    def adopt(self, weights: Sequence[float]) -> None:
+        """Go on from these weights, brought back to above 0 and a sum of 1."""
+        bounded = [min(max(weight, _LEAST), 1.0) for weight in weights]
+        if bounded != self.weights:
+            self._take(bounded)
+
+    def _take(self, weights: Sequence[float]) -> None:
         total = 0.0
-        for weight in moved:
+        for weight in weights:
             total += weight
         # A weight that has died could never come back.
-        self.weights = [max(weight / total, 1e-9) for weight in moved]
+        self.weights = [max(weight / total, _LEAST) for weight in weights]
 
     def snapshot(self) -> bytes:
         """All state as data; see `models.snapshot`."""

@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import SnapshotDamaged, SnapshotForeign
+from models.exchange import Learned, Sharer
 from models.kernels import Frame, dot, moved, products
 from models.snapshot import pack, unpack
 
@@ -116,6 +117,14 @@ class Piece:
         diagonal[-1] += INTERCEPT_LEAK
         self.n += 1
 
+    def tell(self) -> Learned:
+        """What was learned, for `models.exchange`: the weights; the covariance stays here."""
+        return Learned(_KIND_PIECE, self.n, (), (), (self.weights,))
+
+    def adopt(self, learned: Learned) -> None:
+        """Go on from an exchange."""
+        self.n, self.weights = learned.n, list(learned.numbers[0])
+
     def snapshot(self) -> bytes:
         """All state as data; of the covariance the lower triangle."""
         triangle = self.covariance[np.tril_indices(len(self.weights))]
@@ -140,6 +149,20 @@ class Piece:
             raise SnapshotDamaged(f"{_KIND_PIECE}: expected counts >= 0 and variances > 0; replay the log")
         piece.n = state.n
         return piece
+
+
+class _Scaler:
+    """The frame of a window as one that takes part in exchanges."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def tell(self) -> Learned:
+        frame = self._frame
+        return Learned(_KIND_SCALER, int(frame.n), frame.means, frame.variances, ())
+
+    def adopt(self, learned: Learned) -> None:
+        self._frame.load(float(learned.n), learned.means, learned.variances)
 
 
 class SplitWindow:
@@ -215,6 +238,10 @@ class SplitWindow:
     def parts(self) -> dict[str, Callable[[], bytes]]:
         """What makes each part of the snapshot: `scaler`, and the pieces by their number."""
         return {"scaler": self._snapshot_frame, **{str(n): piece.snapshot for n, piece in enumerate(self.pieces)}}
+
+    def sharers(self) -> dict[str, Sharer]:
+        """What takes part in exchanges, by the names of `parts`."""
+        return {"scaler": _Scaler(self.frame), **{str(n): piece for n, piece in enumerate(self.pieces)}}
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
         """Take over parts that `parts` made; what is not among them has learned nothing.
