@@ -28,7 +28,7 @@ from engine.flags.index import StateKey
 from engine.flags.override import Word, add_word
 from engine.flags.status import Status
 from engine.landmarks import EVENT, SILENCE, TRIGGERS, Landmark
-from engine.lane_record import LaneRecord
+from engine.lane_record import CONTROL_IDS, LaneRecord
 from engine.memory import MAX_ATTRIBUTES, Memory, id_digest
 from engine.model_watch import cluster_of
 from engine.outcome import CustomerChange, Outcome, Prediction
@@ -37,6 +37,7 @@ from engine.score_flags import update_score_flags
 from engine.scores import Scores
 from engine.scoring import LaneModels
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
+from engine.sharing import MAX_LANES, Sharing, is_exchange
 from engine.teller import Teller
 
 __all__ = ["MAX_OVERRIDES", "SILENCE_DAYS", "Lane"]
@@ -83,6 +84,10 @@ class Lane:
         self._windows = settings.windows
         self.models = LaneModels(self._windows, settings.learner, settings.challengers, settings.champion)
         self.models.restore(dict(models or {}))
+        self.sharing = Sharing(number, settings.lanes, self.models, self.record.tally)
+        self.sharing.restore(models or {})
+        # An exchange brings a record of every lane: those of two must not drive the others out.
+        self._n_control_ids = CONTROL_IDS + 2 * min(settings.lanes, MAX_LANES)
         self._flagging = Flagging(rules)
         self._cache_size = cache
         self._memories: dict[str, Memory] = {}
@@ -208,17 +213,30 @@ class Lane:
         if digest in record.controls:
             record.duplicate += 1
             return
-        if self._is_late(event.ts):
+        shares = is_exchange(event)
+        if not shares and self._is_late(event.ts):
             record.late += 1
             self._late.append(self._index)
             return
-        record.knows_control(digest)
-        self._advance(event.ts)
+        record.knows_control(digest, self._n_control_ids)
         record.applied += 1
+        if shares:
+            self._share(event)
+            return
+        self._advance(event.ts)
         if event.kind == "model":
             self._take_model(event)
         elif event.kind != "tick":
             record.tally(f"ignored:{event.kind}")
+
+    def _share(self, event: Event) -> None:
+        self.sharing.take(event, unused=self.record.clock < 0)
+
+    def exchange(self, events: Iterable[Event]) -> Outcome:
+        """Apply events of an exchange that are not in the log, so that no count knows of them (`engine.sharing`)."""
+        for event in events:
+            self._share(event)
+        return self._finish()
 
     def _take_model(self, event: Event) -> None:
         """A person's word on which churn model is shown."""
@@ -586,7 +604,7 @@ class Lane:
             lane_record=self.record.encode(),
             clock=self.record.clock,
             model_rows=self.models.rows(self.record.clock),
-            models=self.models.snapshots(),
+            models=self.models.snapshots() | self.sharing.snapshots(),
             customers=customers,
             alerts=self._teller.alerts,
             predictions=self._predictions,
@@ -594,7 +612,9 @@ class Lane:
             late=self._late,
             dead=self._dead,
             drift=self.models.alarms,
+            outgoing=self.sharing.outgoing,
         )
+        self.sharing.outgoing = []
         self.models.alarms = []
         self._begin()
         self._trim_cache(customers)
@@ -627,6 +647,6 @@ class Lane:
         return [
             str(self.record.clock).encode(),
             self.record.alert_sum.to_bytes(32, "big"),
-            self.models.digest(),
+            self.models.digest() + self.sharing.digest(),
             timers.digest(),
         ]

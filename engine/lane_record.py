@@ -9,10 +9,12 @@ import msgspec
 
 from engine.errors import CorruptState, StateIncompatible
 
-__all__ = ["LANE_RECORD_VERSION", "LaneRecord"]
+__all__ = ["CONTROL_IDS", "LANE_RECORD_VERSION", "LaneRecord"]
 
 LANE_RECORD_VERSION = 1
-_MAX_CONTROL_IDS = 32
+
+CONTROL_IDS = 32
+"""Ids of lane control events that are remembered, at least."""
 
 
 class LaneRecord:
@@ -33,7 +35,7 @@ class LaneRecord:
     tallies
         Name -> how often something worth knowing happened: `held:<flag>:<severity>` (a tier of a count held at an
         event), `episodes_over` (an event out of order showed an episode that was over already), `retired`, `erased`,
-        `thinned` and `full` (examples not taken), `ignored:<kind>`.
+        `thinned` and `full` (examples not taken), `ignored:<kind>`, and what `engine.sharing` counts.
     controls
         Digests of the ids of the last lane control events.
     """
@@ -69,11 +71,11 @@ class LaneRecord:
         """Count one more."""
         self.tallies[name] = self.tallies.get(name, 0) + 1
 
-    def knows_control(self, digest: int) -> bool:
-        """Whether that lane control event came before; if not, note it."""
+    def knows_control(self, digest: int, most: int = CONTROL_IDS) -> bool:
+        """Whether that lane control event came before; if not, note it, as one of the `most` newest."""
         if digest in self.controls:
             return True
-        self.controls = [*self.controls, digest][-_MAX_CONTROL_IDS:]
+        self.controls = [*self.controls, digest][-most:]
         return False
 
     def encode(self) -> bytes:

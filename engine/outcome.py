@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.alert import Alert
+from engine.event import Event
 from engine.model_watch import DriftAlarm
 
 __all__ = ["BoardRows", "CustomerChange", "Outcome", "Prediction"]
@@ -129,6 +130,9 @@ class Outcome:
         The lane clock after the batch, ms.
     drift
         Alarms for operators: what a model lives on has changed.
+    outgoing
+        Control events for other lanes, to be written into the log once the batch is durable; a replay of the log finds
+        them there.
     """
 
     lane: int
@@ -143,3 +147,4 @@ class Outcome:
     late: list[int] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
     drift: list[DriftAlarm] = field(default_factory=list)
+    outgoing: list[Event] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -29,6 +29,7 @@ from models.contact import ContactModel
 from models.dense_logistic import DenseLogistic
 from models.dense_poisson import DensePoisson
 from models.errors import SnapshotError
+from models.exchange import Sharer
 from models.metrics import ClassificationMetrics, CountMetrics
 from models.nbd import silence_logit
 
@@ -99,6 +100,15 @@ class _Channel:
             "engagement": self.engagement.snapshot,
             **{f"churn.{name}": make for name, make in self.churn.parts().items()},
             **{f"contact.{name}": make for name, make in self.contact.parts().items()},
+        }
+
+    def sharers(self) -> dict[str, Sharer]:
+        """What takes part in exchanges, by the names of `parts`; challengers do not."""
+        engagement: Any = self.engagement
+        return {
+            **({"engagement": engagement} if isinstance(engagement, Sharer) else {}),
+            **{f"churn.{name}": each for name, each in self.churn.sharers().items()},
+            **{f"contact.{name}": each for name, each in self.contact.sharers().items()},
         }
 
     def _counts(self) -> bytes:
@@ -264,6 +274,18 @@ class LaneModels:
         erased["engagement"] += not mark.engagement_done
         erased["contact"] += not mark.contact_done
         self._change(mark.trigger, "counts")
+
+    def sharers(self) -> dict[str, Sharer]:
+        """What takes part in exchanges with other lanes (`engine.sharing`), by the names under which it is stored."""
+        return {
+            f"{trigger}.{name}": each
+            for trigger, channel in zip(TRIGGERS, self._channels, strict=True)
+            for name, each in channel.sharers().items()
+        }
+
+    def adopted(self, names: Iterable[str]) -> None:
+        """Note that these have learned from other lanes."""
+        self._changed.update(dict.fromkeys(names))
 
     def _change(self, trigger: int, *parts: str) -> None:
         for part in parts:

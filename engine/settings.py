@@ -59,6 +59,9 @@ class ResultSettings:
         The churn model that is shown until an event says otherwise.
     rules
         Version of the rule set.
+    share_ms
+        Of a replay that plays an exchange of what the lanes have learned at every multiple of it (`engine.sharing`).
+        `None`: what the log says happens, and nothing else; so it is live.
 
     Examples
     --------
@@ -82,6 +85,7 @@ class ResultSettings:
     challengers: tuple[str, ...] = ()
     champion: str = "blend"
     rules: str = ""
+    share_ms: int | None = None
 
     @property
     def windows(self) -> Windows:
