@@ -58,6 +58,7 @@ def board_line(memory: Memory) -> bytes:
             "flags": flag_list(memory),
             "churn": memory.churn,
             "engagement": memory.engagement,
+            "contact": memory.contact,
             "sensitive": ("sensitive", None) in memory.episodes.active,
             "stage": memory.stage,
             "as_of": memory.as_of,
@@ -99,6 +100,8 @@ def board_rows(
         customer["churn"] = format(memory.churn, ".6g")
         customer["churn_band"] = score_band(memory.churn)
         customer["engagement"] = format(memory.engagement, ".6g")
+    if memory.contact is not None:
+        customer["contact"] = format(memory.contact, ".6g")
     if memory.stage is not None:
         customer["stage"] = memory.stage
     if memory.segment is not None and len(memory.segment.encode()) <= 64:

@@ -26,6 +26,7 @@ __all__ = [
     "OVERRIDE_STATES",
     "RECEIVED",
     "REF_REQUIRED",
+    "TIMELESS",
     "UNKNOWN_CATEGORY",
     "Event",
 ]
@@ -53,6 +54,10 @@ CONTROL_CUSTOMER = frozenset({"link", "erase", "override", "ack", "snooze", "ret
 
 CONTROL_LANE = frozenset({"rules", "tick", "model", "merge"})
 """Orders to a lane: `lane` and `lanes` stand in the place of `customer_id`."""
+
+TIMELESS = frozenset({"model", "merge"})
+"""Orders that say nothing about the time of their lane: never late, and its clock does not move. A lane that is being
+filled with old events must neither miss a person's word nor take the rest of them for late."""
 
 CONTROL = CONTROL_CUSTOMER | CONTROL_LANE
 """Every order that may change state; never an activity of the customer."""

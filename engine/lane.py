@@ -22,7 +22,7 @@ from engine.board import ALL_PARTS, HISTORY_DAYS, board_rows
 from engine.catalogue import observe
 from engine.duration import DAY_MS
 from engine.episodes import FlagKey
-from engine.event import CONTACT, Event
+from engine.event import CONTACT, TIMELESS, Event
 from engine.flags.flagging import Flagging
 from engine.flags.index import StateKey
 from engine.flags.override import Word, add_word
@@ -122,7 +122,8 @@ class Lane:
         for _, event in batch:
             if event.customer_id is not None:
                 ids[event.customer_id] = None
-            latest = max(latest, event.ts)
+            if event.kind not in TIMELESS:
+                latest = max(latest, event.ts)
         for customer in self._due_before(latest):
             ids[customer] = None
         return [i for i in ids if i not in self._memories]
@@ -213,18 +214,18 @@ class Lane:
         if digest in record.controls:
             record.duplicate += 1
             return
-        shares = is_exchange(event)
-        if not shares and self._is_late(event.ts):
+        timeless = event.kind in TIMELESS
+        if not timeless and self._is_late(event.ts):
             record.late += 1
             self._late.append(self._index)
             return
         record.knows_control(digest, self._n_control_ids)
         record.applied += 1
-        if shares:
+        if not timeless:
+            self._advance(event.ts)
+        if is_exchange(event):
             self._share(event)
-            return
-        self._advance(event.ts)
-        if event.kind == "model":
+        elif event.kind == "model":
             self._take_model(event)
         elif event.kind != "tick":
             record.tally(f"ignored:{event.kind}")
@@ -242,11 +243,14 @@ class Lane:
         """A person's word on which churn model is shown."""
         body = event.body if isinstance(event.body, dict) else {}
         name = body.get("champion")
-        if isinstance(name, str) and self.models.promote(name):
-            self._teller.model = self.models.version
-            self.record.tally("promoted")
-        else:
-            self.record.tally("ignored:model")
+        told = "ignored:model"
+        if isinstance(name, str):
+            if self.models.promote(name):
+                told = "promoted"
+        elif body.get("rollback") is True and self.models.roll_back():
+            told = "rolled_back"
+        self._teller.model = self.models.version
+        self.record.tally(told)
 
     def _is_late(self, ts: int) -> bool:
         lateness = self.settings.lateness_ms
@@ -532,7 +536,7 @@ class Lane:
             self.record.tally("thinned")
         elif first is not None:
             self.record.tally("thinned")
-        elif len(pending) < settings.max_pending:
+        elif memory.landmarks.has_room(mark.trigger, settings.max_pending):
             pending.append(mark)
             self.models.take(mark)
         else:

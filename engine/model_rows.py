@@ -4,15 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.model_watch import RECENT_MS, ModelWatch
+import orjson
 
-__all__ = ["model_rows"]
+from engine.model_watch import RECENT_MS, ModelWatch
+from models.metric_book import Metrics
+from models.metrics import ClassificationMetrics, CountMetrics
+
+__all__ = ["challenger_row", "model_rows", "reliability"]
+
+
+def challenger_row(trigger: str, version: str) -> str:
+    """Name of the row of a churn model that is not shown.
+
+    Examples
+    --------
+    >>> challenger_row("event", "dense-logistic-1")
+    'churn_event:dense-logistic-1'
+    """
+    return f"churn_{trigger}:{version}"
+
+
+def reliability(metrics: ClassificationMetrics) -> str:
+    """The reliability table as JSON: for each tenth of the scale `[n, mean prediction, share]`, `null` where n is 0.
+
+    Examples
+    --------
+    >>> metrics = ClassificationMetrics()
+    >>> metrics.update(0.05, True)
+    >>> reliability(metrics)
+    '[[1,0.05,1.0],null,null,null,null,null,null,null,null,null]'
+    """
+    table = [d and [d.n, round(d.mean_p, 4), round(d.share, 4)] for d in metrics.reliability()]
+    return orjson.dumps(table).decode()
 
 
 def model_rows(
     watch: ModelWatch, versions: Mapping[str, str], champion: str, balance: Mapping[str, int], now: int
 ) -> dict[str, dict[str, str]]:
-    """Rows of `churn_<trigger>`, `engagement_<trigger>`, `contact_<trigger>`, and `churn_<trigger>:<challenger>`.
+    """Rows of `churn_<trigger>`, `engagement_<trigger>`, `contact_<trigger>`, and of challengers (`challenger_row`).
+
+    The row that the champion would have as a challenger is there and empty, so that nothing stays from the time when it
+    was one.
 
     Parameters
     ----------
@@ -30,32 +62,47 @@ def model_rows(
     trigger = watch.trigger
     version = versions[champion]
     churn, engagement, contact = watch.churn, watch.engagement, watch.contact
-    figures = {
-        "churn": (churn.total(version=version).get(), churn.recent(now, RECENT_MS, version=version).get()),
-        "engagement": (engagement.total().get(), engagement.recent(now, RECENT_MS).get()),
-        "contact": (contact.total().get(), contact.recent(now, RECENT_MS).get()),
+    all_time: dict[str, ClassificationMetrics | CountMetrics] = {
+        "churn": churn.total(version=version),
+        "engagement": engagement.total(),
+        "contact": contact.total(),
     }
-    rows = {}
-    for label, (total, recent) in figures.items():
+    recent: dict[str, ClassificationMetrics | CountMetrics] = {
+        "churn": churn.recent(now, RECENT_MS, version=version),
+        "engagement": engagement.recent(now, RECENT_MS),
+        "contact": contact.recent(now, RECENT_MS),
+    }
+    rows: dict[str, dict[str, str]] = {}
+    for label, total in all_time.items():
         learned, erased = balance[f"{label}_learned"], balance[f"{label}_erased"]
-        row = _figures(total) | {f"recent_{name}": text for name, text in _figures(recent).items()}
+        row = _all_figures(total, recent[label])
         row |= {"taken": str(balance["taken"]), "learned": str(learned), "erased": str(erased)}
         row["pending"] = str(balance["taken"] - learned - erased)
+        if isinstance(total, ClassificationMetrics):
+            row["reliability"] = reliability(total)
         rows[f"{label}_{trigger}"] = row
+    numbers = {name: number for number, name in enumerate(versions)}
     shown = rows[f"churn_{trigger}"]
-    shown |= {"model": champion[:64], "version": version}
+    shown |= {"model": champion[:64], "version": version, "number": str(numbers[champion])}
     for what, (n_alarms, last) in watch.drift.alarms().items():
         if last is not None:
             shown[f"drift_{what}"] = f"{n_alarms},{last.at},{last.before:.4g},{last.after:.4g}"
-    for number, (name, its) in enumerate(versions.items()):
-        if name != champion and watch.paired:
-            row = _figures(watch.churn.total(version=its).get()) | {"model": name[:64], "version": its}
-            compared = watch.paired[number].get()
-            for figure, value in (("difference", compared.mean), ("difference_se", compared.se_clustered)):
-                if value is not None:
-                    row[figure] = format(value, ".6g")
-            rows[f"churn_{trigger}:{its}"] = row
+    for name, its in versions.items() if watch.paired else ():
+        row = rows[challenger_row(trigger, its)] = {}
+        if name == champion:
+            continue
+        metrics, late = churn.total(version=its), churn.recent(now, RECENT_MS, version=its)
+        row |= _all_figures(metrics, late)
+        row |= {"model": name[:64], "version": its, "number": str(numbers[name]), "reliability": reliability(metrics)}
+        compared = watch.paired[numbers[name]].get()
+        for figure, value in (("difference", compared.mean), ("difference_se", compared.se_clustered)):
+            if value is not None:
+                row[figure] = format(value, ".6g")
     return rows
+
+
+def _all_figures(total: Metrics, recent: Metrics) -> dict[str, str]:
+    return _figures(total.get()) | {f"recent_{name}": text for name, text in _figures(recent.get()).items()}
 
 
 def _figures(figures: Mapping[str, float]) -> dict[str, str]:

@@ -86,7 +86,9 @@ class ModelWatch:
             alarms.append(self.drift.update(name, x[place], mark.at))
         return [DriftAlarm(self.trigger, a.what, a.at, a.before, a.after) for a in alarms if a is not None]
 
-    def matured(self, mark: Landmark, versions: list[str], segment: str | None, cluster: int) -> list[DriftAlarm]:
+    def matured(
+        self, mark: Landmark, versions: list[str], champion: int, segment: str | None, cluster: int
+    ) -> list[DriftAlarm]:
         """Count the churn predictions of a landmark whose label is known.
 
         Parameters
@@ -95,6 +97,8 @@ class ModelWatch:
             The landmark.
         versions
             Of the contenders, in their order.
+        champion
+            Number of the one that is shown by now, with which the others are compared, also on landmarks from before.
         segment
             Of the customer.
         cluster
@@ -106,7 +110,8 @@ class ModelWatch:
         for number, p in enumerate(scores.rivals):
             if number != shown:
                 self.churn.update(p, y, at=mark.at, version=versions[number], segment=NO_SEGMENT)
-                self.paired[number].update(scores.churn, p, y, cluster=cluster)
+            if number != champion:
+                self.paired[number].update(scores.rivals[champion], p, y, cluster=cluster)
                 self._paired_changed = True
         alarm = self.drift.update("residual", y - scores.churn, mark.at)
         return [] if alarm is None else [DriftAlarm(self.trigger, alarm.what, alarm.at, alarm.before, alarm.after)]

@@ -150,6 +150,7 @@ class LaneModels:
         self._contact_d = windows.contact / DAY_MS
         self.contenders = (BLEND, *challengers)
         self._champion = self.contenders.index(champion)
+        self._previous: str | None = None
         self._channels = [_Channel(trigger, learner, len(windows.edges), challengers) for trigger in TRIGGERS]
         self._rivals = struct.Struct(f"<{len(self.contenders)}f") if challengers else None
         self._changed: dict[str, None] = {}
@@ -169,12 +170,17 @@ class LaneModels:
         """Show another churn model from now on; whether there is one of that name that was not shown already."""
         if name not in self.contenders or name == self.champion:
             return False
+        self._previous = self.champion
         self._champion = self.contenders.index(name)
         self._changed["champion"] = None
         for i, channel in enumerate(self._channels):
             channel.watch.begin_comparison()
             self._change(i, "counts")
         return True
+
+    def roll_back(self) -> bool:
+        """Show the churn model again that was shown before this one; whether there was one. Twice is back again."""
+        return self._previous is not None and self.promote(self._previous)
 
     # -- predicting --------------------------------------------------------------------------------------------
 
@@ -238,7 +244,7 @@ class LaneModels:
     def learn_churn(self, mark: Landmark, segment: str | None, cluster: int) -> None:
         """Learn the churn label of an example whose window has passed; segment and cluster are the customer's."""
         channel, x, churned = self._channels[mark.trigger], mark.x, mark.churned
-        self.alarms += channel.watch.matured(mark, channel.versions, segment, cluster)
+        self.alarms += channel.watch.matured(mark, channel.versions, self._champion, segment, cluster)
         channel.churn.learn_end(x, churned, mark.scores.members)
         for each in channel.challengers:
             each.learn(x, churned)
@@ -323,9 +329,9 @@ class LaneModels:
         version = channel.versions[self._champion]
         return watch.churn.total(version=version), watch.engagement.total(), watch.contact.total()
 
-    def rows(self, now: int) -> dict[str, dict[str, str]]:
+    def rows(self, now: int, *, everything: bool = False) -> dict[str, dict[str, str]]:
         """Board rows of the models that changed since the last call of `snapshots`; `now` is the lane clock, ms."""
-        changed = {name.split(".", 1)[0] for name in self._changed}
+        changed = set(TRIGGERS) if everything else {name.split(".", 1)[0] for name in self._changed}
         out: dict[str, dict[str, str]] = {}
         for i, c in enumerate(self._channels):
             if TRIGGERS[i] in changed:
@@ -351,7 +357,7 @@ class LaneModels:
         return out
 
     def _champion_part(self) -> bytes:
-        return msgspec.msgpack.encode(self.champion)
+        return msgspec.msgpack.encode([self.champion, self._previous])
 
     def restore(self, snapshots: Mapping[str, bytes]) -> None:
         """Take over what `snapshots` gave, all of its calls together.
@@ -363,7 +369,8 @@ class LaneModels:
         """
         try:
             if "champion" in snapshots:
-                self._champion = self.contenders.index(msgspec.msgpack.decode(snapshots["champion"]))
+                champion, self._previous = msgspec.msgpack.decode(snapshots["champion"])
+                self._champion = self.contenders.index(champion)
             for trigger, channel in zip(TRIGGERS, self._channels, strict=True):
                 begin = f"{trigger}."
                 _restore(channel, {n[len(begin) :]: data for n, data in snapshots.items() if n.startswith(begin)})

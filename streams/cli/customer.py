@@ -87,7 +87,12 @@ def print_customer(facts: dict[str, Any], lang: str) -> None:
     out.print(f"[bold]{escape(facts['customer_id'])}[/bold]  {word('as_of', lang)} {at_text(facts['as_of'])}")
     if facts["sensitive"]:
         out.print(f"[bold red]{word('sensitive', lang)}[/bold red]")
-    out.print(f"{word('churn', lang)} {churn}   {word('engagement', lang)} {engagement}")
+    contact = f"{facts['contact']:.3f}" if facts["contact"] is not None else unknown
+    out.print(
+        f"{word('churn', lang)} {churn}   {word('engagement', lang)} {engagement}   {word('contact', lang)} {contact}"
+    )
+    if facts["silence_ratio"] is not None:
+        out.print(word("silence", lang).format(ratio=facts["silence_ratio"]))
     why = facts["why"] or {}
     if why.get("churn"):
         told = ", ".join(f"{reason_text(r['code'], lang)} {r['weight']:+.2f}" for r in why["churn"])

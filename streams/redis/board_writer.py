@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
@@ -11,7 +11,7 @@ import orjson
 
 from engine.alert import Alert
 from engine.outcome import CustomerChange, Outcome
-from streams.redis.catalogue import ALERTS_MAX, CONTRACT, INDEXES
+from streams.redis.catalogue import ALERTS_MAX, CONTRACT, INDEXES, MODEL_FIELDS
 from streams.redis.client import Command
 from streams.redis.customer_parts import CustomerParts, whole_hash
 from streams.redis.keys import CUSTOMER_PARTS, Keys, encode_id
@@ -60,10 +60,13 @@ class BoardWriter:
         self._keys = keys
         self._meta = meta
         self._parts = CustomerParts(keys)
+        # (model, lane) -> names of the fields that we left there.
+        self._model_fields: dict[tuple[str, int], frozenset[str]] = {}
 
     def forget_all(self) -> None:
         """Take nothing on the board for granted: somebody else may have written, or a transaction has failed."""
         self._parts.forget_all()
+        self._model_fields.clear()
 
     def surprised(self, commands: Sequence[Command], replies: Sequence[object]) -> set[str]:
         """Keys that were not as we left them, from the answers to the last `commands`.
@@ -97,9 +100,7 @@ class BoardWriter:
         self._alerts(commands, outcomes)
         for outcome in outcomes:
             for name, row in outcome.model_rows.items():
-                if row:
-                    fields = chain.from_iterable((f"{metric}:{outcome.lane}", value) for metric, value in row.items())
-                    commands.append(("HSET", self._keys.model(name), *fields))
+                self._model(commands, name, outcome.lane, row)
         commands.append(("HSET", self._keys.meta, *self._meta_fields(outcomes, now_ms)))
         return commands
 
@@ -141,6 +142,17 @@ class BoardWriter:
                 removed.setdefault(name, []).append(member)
             else:
                 added.setdefault(name, []).extend((float(score), member))
+
+    def _model(self, commands: list[Command], name: str, lane: int, row: Mapping[str, str]) -> None:
+        """A lane's part of a model's row; what it does not have any more, or had before us, goes."""
+        key, names = self._keys.model(name), frozenset(row)
+        gone = self._model_fields.get((name, lane), frozenset(MODEL_FIELDS)) - names
+        if gone:
+            commands.append(("HDEL", key, *(f"{field}:{lane}" for field in sorted(gone))))
+        if row:
+            fields = chain.from_iterable((f"{field}:{lane}", value) for field, value in row.items())
+            commands.append(("HSET", key, *fields))
+        self._model_fields[name, lane] = names
 
     def _alerts(self, commands: list[Command], outcomes: Sequence[Outcome]) -> None:
         # In the order of the records that caused them, whatever their lane; within a lane that is its own order.

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.model_watch import DRIFT_FEATURES
+
 __all__ = [
     "ALERTS_MAX",
     "BOARD_KEYS",
@@ -16,6 +18,7 @@ __all__ = [
     "INPUT_STALE_MS",
     "INPUT_STATES",
     "LEDGER_KEYS",
+    "MODEL_FIELDS",
     "TTL_S",
     "FieldSpec",
     "KeySpec",
@@ -41,6 +44,42 @@ INPUT_STATES = ("fresh", "stale", "unknown")
 
 INPUT_STALE_MS = 30_000
 """What a worker said of a lane's input longer ago is stale: it says it anew every 10 s."""
+
+_FIGURES = {
+    "n": "predictions whose label is known",
+    "base_rate": "share of them that came true",
+    "mean_p": "their mean prediction; far from `base_rate`, or `mean_y`, the model is off",
+    "log_loss": "mean log-loss, nats, lower is better",
+    "brier": "mean squared error",
+    "ece": "calibration error: mean distance of prediction and share over ten bins",
+    "auc": "area under the ROC curve, 0.5 is chance",
+    "average_precision": "area under the precision-recall curve",
+    "mean_y": "of `engagement_*`: the mean count that came",
+    "mae": "of `engagement_*`: mean absolute error",
+    "poisson_deviance": "of `engagement_*`: mean Poisson deviance, lower is better",
+}
+_STANDING = {
+    "taken": "examples taken = learned + pending + erased",
+    "learned": "examples whose label was learned",
+    "pending": "examples that wait for their label",
+    "erased": "examples given up with their customer",
+    "model": "name of the churn model",
+    "version": "version of its recipe",
+    "number": "its place among the churn models of the lane",
+    "difference": "of a challenger: mean log-loss of the champion less its own, on the same examples, since that one "
+    "is champion; below 0 the champion is better",
+    "difference_se": "standard error of `difference`, with customers as the sample",
+}
+_RELIABILITY = "reliability"
+
+MODEL_FIELDS = (
+    *_FIGURES,
+    *(f"recent_{figure}" for figure in _FIGURES),
+    *_STANDING,
+    _RELIABILITY,
+    *(f"drift_{what}" for what in ("prediction", "residual", *DRIFT_FEATURES)),
+)
+"""Every field that `model:<name>` may have, without the lane."""
 
 _WORKER = "worker, replay"
 _ANYONE = "agent desktops, dashboards, console"
@@ -111,6 +150,7 @@ def _customer() -> tuple[FieldSpec, ...]:
     return (
         FieldSpec("churn", "probability of no own activity within the churn horizon, 0 to 1, high is risky"),
         FieldSpec("engagement", "expected number of engagement events within the engagement horizon, >= 0"),
+        FieldSpec("contact", "probability of a contact within the contact horizon, 0 to 1"),
         FieldSpec("churn_band", "the churn score in words"),
         FieldSpec("stage", "where in their life with us; `lapsed`: they cancelled, or their contract lapsed"),
         FieldSpec("segment", "the first segment"),
@@ -125,6 +165,25 @@ def _customer() -> tuple[FieldSpec, ...]:
         FieldSpec("model", "version of the models"),
         FieldSpec("silence_ratio", "silence so far / the customer's own median gap"),
         FieldSpec("capped", "what memory had to let go before its time"),
+    )
+
+
+def _model() -> tuple[FieldSpec, ...]:
+    recent = "the same of the last 90 d of predictions, by the lane clock (whole blocks of 30 d: up to 120 d)"
+    return (
+        *(FieldSpec(f"{name}:<lane>", meaning) for name, meaning in _FIGURES.items()),
+        FieldSpec("recent_<figure>:<lane>", recent),
+        *(FieldSpec(f"{name}:<lane>", meaning) for name, meaning in _STANDING.items()),
+        FieldSpec(
+            f"{_RELIABILITY}:<lane>",
+            "JSON list of ten, one for each tenth of the scale: `[n, mean prediction, share that came true]`, or null",
+            512,
+        ),
+        FieldSpec(
+            "drift_<what>:<lane>",
+            "`alarms,at,before,after`: alarms so far that the mean of something has changed, time (ms) and means of "
+            "the newest; what: `prediction`, `residual` or a feature",
+        ),
     )
 
 
@@ -251,9 +310,11 @@ BOARD_KEYS = (
         "model",
         "model:<name>",
         "hash",
-        "Progressive metrics of a model, per lane; lanes learn by themselves.",
-        (FieldSpec("<metric>:<lane>", "the metric of that lane", 1024),),
-        open_fields=True,
+        "How good a model is, per lane (each learns by itself), judged by predictions whose label has come. Names: "
+        "`churn_event`, `churn_silence`, `engagement_*`, `contact_*`, by what the score was made at; "
+        "`churn_event:<version>` and `churn_silence:<version>` are challengers, which no score on the board is of. "
+        "`henji models list` sums up.",
+        _model(),
     ),
     KeySpec(
         "meta",

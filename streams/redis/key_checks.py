@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 
 import orjson
 
@@ -168,14 +169,33 @@ def _is_trace(name: str, value: bytes) -> bool:
     return isinstance(at, int) and isinstance(kind, str) and len(rest) == 4
 
 
+def _is_number(name: str, value: bytes) -> bool:
+    return isfinite(float(value))
+
+
+def _is_reliability(name: str, value: bytes) -> bool:
+    table = orjson.loads(value)
+    rows = [row for row in table if row is not None]
+    return len(table) == 10 and all(n > 0 and 0.0 <= p <= 1.0 and 0.0 <= share <= 1.0 for n, p, share in rows)
+
+
+def _is_drift(name: str, value: bytes) -> bool:
+    n_alarms, at, before, after = value.decode().split(",")
+    return int(n_alarms) > 0 and int(at) >= 0 and isfinite(float(before)) and isfinite(float(after))
+
+
 _Form = tuple[str, Callable[[str, bytes], bool]]
 _WHOLE: _Form = ("an integer", _is_integer)
+_PROBA: _Form = ("a number from 0 to 1", _is_proba)
+_AMOUNT: _Form = ("a number >= 0", _is_amount)
 _LIST: _Form = ("a JSON list", _is_list)
 _FLAG_FAMILY = "<flag>, <flag>/<category>"
 
 _FORMS: dict[tuple[str, str], _Form] = {
-    ("customer", "churn"): ("a number from 0 to 1", _is_proba),
-    ("customer", "engagement"): ("a number >= 0", _is_amount),
+    ("customer", "churn"): _PROBA,
+    ("customer", "engagement"): _AMOUNT,
+    ("customer", "contact"): _PROBA,
+    ("customer", "silence_ratio"): _AMOUNT,
     ("customer", "flags_up"): _WHOLE,
     ("customer", "lane"): _WHOLE,
     ("customer", "as_of"): _WHOLE,
@@ -190,6 +210,15 @@ _FORMS: dict[tuple[str, str], _Form] = {
     ("alerts", "lane"): _WHOLE,
     ("alerts", "priority"): _WHOLE,
     ("alerts", "scene"): _LIST,
+    **{("model", f"{name}:<lane>"): _PROBA for name in ("base_rate", "brier", "ece", "auc", "average_precision")},
+    **{("model", f"{name}:<lane>"): _AMOUNT for name in ("mean_p", "log_loss", "mean_y", "mae", "poisson_deviance")},
+    **{("model", f"{name}:<lane>"): _WHOLE for name in ("taken", "learned", "pending", "erased", "number")},
+    ("model", "n:<lane>"): _AMOUNT,
+    ("model", "recent_<figure>:<lane>"): _AMOUNT,
+    ("model", "difference:<lane>"): ("a number", _is_number),
+    ("model", "difference_se:<lane>"): _AMOUNT,
+    ("model", "reliability:<lane>"): ("ten times [n, mean prediction, share] or null", _is_reliability),
+    ("model", "drift_<what>:<lane>"): ("alarms,at,before,after", _is_drift),
     ("meta", "contract"): _WHOLE,
     ("meta", "lanes"): _WHOLE,
     ("meta", "last_write"): _WHOLE,

@@ -17,6 +17,7 @@ from engine.errors import HenjiError, LedgerConflict, StateIncompatible
 from engine.outcome import BoardRows, Outcome
 from streams.ledger import NOTHING_OUT, Binding, LaneState, Outbox, PartitionRecord, Position
 from streams.redis.board_writer import BoardMeta, BoardWriter
+from streams.redis.catalogue import MODEL_FIELDS
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.keys import Keys
 from streams.redis.ledger_writer import lane_types, ledger_commands
@@ -248,6 +249,10 @@ class RedisLedger:
             self._run(self._writer.forget(page))
             fields = [f"{name}:{lane}" for name in ("watermark", "input", "input_at", "last_event_at")]
             self._run([("UNLINK", *lane_types(keys, lane)), ("HDEL", keys.meta, *fields)])
+        figures = [f"{field}:{lane}" for field in MODEL_FIELDS for lane in self._binding.own]
+        with talking(f"reset {self._key}"):
+            models = [raw.decode() for raw in self._client.scan_iter(match=f"{keys.model('')}*", count=_LOAD_PAGE)]
+        self._run([("HDEL", model, *figures) for model in models])
 
     def _unlink(self, found: Iterable[bytes]) -> None:
         keys = iter(found)

@@ -38,6 +38,8 @@ class CustomerView:
         Probability of no own activity within the churn horizon, 0 to 1; high is risky.
     engagement
         Expected number of engagement events within the engagement horizon, >= 0.
+    contact
+        Probability of a contact within the contact horizon, 0 to 1.
     churn_band, stage, segment, segments
         In words; `segments` are all of them.
     value
@@ -61,6 +63,7 @@ class CustomerView:
     customer_id: str
     churn: float | None
     engagement: float | None
+    contact: float | None
     churn_band: str | None
     stage: str | None
     segment: str | None
@@ -203,6 +206,7 @@ def read_customer(key: str, customer_id: str, fields: Mapping[str, str]) -> Cust
         customer_id=customer_id,
         churn=number("churn", float),
         engagement=number("engagement", float),
+        contact=number("contact", float),
         churn_band=fields.get("churn_band"),
         stage=fields.get("stage"),
         segment=fields.get("segment"),

@@ -64,13 +64,15 @@ def test_replay_writes_the_public_formats(
         ("update", "repeat", ["e0", "e1", "e2"]),
     ]
     (board,) = lines(outs["board"])
-    assert list(board) == ["customer_id", "flags", "churn", "engagement", "sensitive", "stage", "as_of"]
+    assert list(board) == ["customer_id", "flags", "churn", "engagement", "contact", "sensitive", "stage",
+                           "as_of"]  # fmt: skip
     assert board["flags"] == [
         {"flag": "repeat_request", "category": "billing", "since": T0 + DAY // 2, "until": T0 + 7 * DAY, "count": 3,
          "severity": "repeat", "evidence": ["e0", "e1", "e2"]}
     ]  # fmt: skip
     predictions = lines(outs["predictions"])
-    assert list(predictions[0]) == ["customer_id", "at", "trigger", "event_id", "churn", "engagement", "model"]
+    assert list(predictions[0]) == ["customer_id", "at", "trigger", "event_id", "churn", "engagement", "contact",
+                                    "model"]  # fmt: skip
     assert [p["event_id"] for p in predictions if p["trigger"] == "event"] == ["e0", "e1", "e2"]
 
 

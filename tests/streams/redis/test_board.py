@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -8,6 +10,7 @@ from streams.redis.board import RiskBoard
 from streams.redis.catalogue import TTL_S
 from streams.redis.client import RedisClient
 from streams.redis.keys import CUSTOMER_PARTS, Keys
+from streams.redis.ledger import RedisLedger
 from streams.redis.verify import verify
 from tests.streams.redis.samples import FLAG, KEYS, META, NOW, alert, change, gone, outcome, owned, position
 
@@ -206,6 +209,38 @@ def test_meta_says_who_writes_and_how_far(redis_client: RedisClient) -> None:
     assert (meta.watermarks, meta.last_write) == ({1: 90, 2: 80}, NOW)
     assert redis_client.execute_command("HGETALL", KEYS.model("churn")) == {b"auc:1": b"0.7", b"auc:2": b"0.8"}
     assert verify(redis_client) == []
+
+
+def test_a_row_of_a_model_has_the_fields_of_its_newest_outcome_and_no_others(redis_client: RedisClient) -> None:
+    def told(ledger: RedisLedger, number: int, **rows: dict[str, str]) -> None:
+        made, other = outcome([], lane=1), outcome([], lane=2)
+        made.model_rows, other.model_rows = rows, {"churn_event:v1": {"n": "9"}}
+        ledger.commit([made, other], position(number))
+
+    def shown() -> Any:
+        return redis_client.execute_command("HGETALL", KEYS.model("churn_event:v1"))
+
+    ledger = owned(redis_client)
+    told(ledger, 1, **{"churn_event:v1": {"n": "5", "difference": "0.1", "drift_gap_mean": "1,5,0.1,0.2"}})
+    told(ledger, 2, **{"churn_event:v1": {"n": "6"}})
+    assert shown() == {b"n:1": b"6", b"n:2": b"9"}
+    told(ledger, 3, **{"churn_event:v1": {}})
+    assert shown() == {b"n:2": b"9"}
+    told(ledger, 4, **{"churn_event:v1": {"n": "7", "difference": "0.1"}})
+    # A writer that does not know what was there removes it all the same.
+    told(owned(redis_client), 5, **{"churn_event:v1": {"n": "7"}})
+    assert shown() == {b"n:1": b"7", b"n:2": b"9"}
+    assert verify(redis_client) == []
+
+
+def test_a_reset_takes_the_lanes_off_the_rows_of_the_models(redis_client: RedisClient) -> None:
+    ledger = owned(redis_client)
+    made = outcome([], lane=1)
+    made.model_rows = {"churn_event": {"n": "5"}}
+    ledger.commit([made], position(1))
+    redis_client.execute_command("HSET", KEYS.model("churn_event"), "n:70", "1")
+    ledger.reset()
+    assert redis_client.execute_command("HGETALL", KEYS.model("churn_event")) == {b"n:70": b"1"}
 
 
 def test_a_board_of_another_contract_is_refused(redis_client: RedisClient) -> None:
