@@ -77,7 +77,7 @@ UV_COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hash
   --no-emit-find-links --custom-compile-command "make lock" --quiet
 
 lock: ## resolve the locks again (needs uv); UPGRADE=1 takes the newest versions
-	$(UV_COMPILE) pyproject.toml --extra embedded --extra dev $(if $(UPGRADE),--upgrade) --output-file $(LOCK)
+	$(UV_COMPILE) pyproject.toml --extra embedded --extra evaluate --extra dev $(if $(UPGRADE),--upgrade) --output-file $(LOCK)
 	$(UV_COMPILE) pyproject.toml --constraint $(LOCK) --output-file requirements/run.lock
 	printf '%s\n' hatchling mypy setuptools | $(UV_COMPILE) - --constraint $(LOCK) --output-file requirements/build.lock
 
