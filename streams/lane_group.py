@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.decode import Limits, decode
 from engine.errors import HenjiError, InvalidEvent, StateIncompatible
-from engine.event import Event
+from engine.event import TIMELESS, Event
 from engine.lane import Lane
 from engine.murmur2 import lane_of
 from engine.outcome import Outcome
 from engine.rules import RuleSet
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
+from engine.sharing import merge_order
 from engine.vocabulary import Vocabulary
 from streams.ledger import Counts, Ledger
 from streams.reader.record import Record
@@ -63,8 +64,8 @@ class Applied:
     counts
         Of everything since the ledger began, this batch included.
     newest
-        Lane -> (time of its newest record that was no tick, clock of the lane then), both ms; only where the record
-        has a time.
+        Lane -> (time of its newest record that was no tick and of no exchange, clock of the lane then), both ms; only
+        where the record has a time.
     """
 
     outcomes: list[Outcome]
@@ -150,9 +151,7 @@ class LaneGroup:
         StateIncompatible
             If a memory is damaged, or the engine fails on too many events.
         """
-        if self._spoilt:
-            self.load()
-            self._spoilt = False
+        self._mend()
         by_lane, dead = self._decode(records)
         self._spent("decode")
         self._admit(by_lane)
@@ -175,6 +174,37 @@ class LaneGroup:
         read, n_dead = counts.read + len(records), counts.dead + len(dead)
         after = Counts(read, read - n_duplicate - n_late - n_dead, n_duplicate, n_late, n_dead)
         return Applied(outcomes, sorted(dead), late, after, _newest(records, by_lane, clocks))
+
+    def exchange(self, epoch: int) -> list[Outcome]:
+        """Let all lanes tell each other what they have learned, as if the records for it stood in the log just here.
+
+        They are not counted: nobody wrote them. Wrong for a group that has not all lanes of the deployment.
+
+        Parameters
+        ----------
+        epoch
+            The exchange, ms; later than those before.
+
+        Returns
+        -------
+        list of Outcome
+            One per lane, for `Ledger.commit`.
+        """
+        self._mend()
+        lanes = len(self.lanes)
+        told = {n: lane.exchange([merge_order(epoch, n, lanes, epoch)]) for n, lane in self.lanes.items()}
+        outcomes: list[Outcome] = []
+        for number, lane in self.lanes.items():
+            states = [event for outcome in told.values() for event in outcome.outgoing if event.lane == number]
+            outcome = lane.exchange(states)
+            outcomes.append(replace(outcome, models=told[number].models | outcome.models, outgoing=[]))
+        self._spent("engine")
+        return outcomes
+
+    def _mend(self) -> None:
+        if self._spoilt:
+            self.load()
+            self._spoilt = False
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
@@ -272,8 +302,9 @@ def _newest(
     for number, batch in by_lane.items():
         clock = clocks[number]
         for index, event in batch:
-            clock = max(clock, event.ts)
+            if event.kind not in TIMELESS:
+                clock = max(clock, event.ts)
             record_ts = records[index].record_ts
-            if record_ts is not None and record_ts >= 0 and event.kind != "tick":
+            if record_ts is not None and record_ts >= 0 and event.kind != "tick" and event.kind not in TIMELESS:
                 newest[number] = (record_ts, clock)
     return newest

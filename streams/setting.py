@@ -154,11 +154,16 @@ def optional_text(value: Any) -> str:
     return "" if value == "none" else value
 
 
-def optional_duration(longest_ms: int) -> Callable[[Any], int | None]:
-    """A duration of at most `longest_ms`, in ms, or `None` for `none`."""
+def optional_duration(longest_ms: int, shortest_ms: int = 0) -> Callable[[Any], int | None]:
+    """A duration of at most `longest_ms`, and at least `shortest_ms`, in ms, or `None` for `none`."""
 
     def parse(value: Any) -> int | None:
-        return None if value == "none" else duration(longest_ms)(value)
+        if value == "none":
+            return None
+        ms = duration(longest_ms)(value)
+        if ms < shortest_ms:
+            raise ValueError
+        return ms
 
     return parse
 

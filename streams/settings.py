@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,8 @@ SETTINGS = {
                 "most bytes of one fetch of a partition", whole(65_536, 64 * 1024**2)),
         Setting("worker.tick", MINUTE_MS, "a duration of at most 1d, or none",
                 "an idle lane whose clock is further behind gets a tick", optional_duration(DAY_MS)),
+        Setting("worker.share", DAY_MS, "a duration from 1min to 365d, or none",
+                "how often lanes tell each other what they have learned", optional_duration(365 * DAY_MS, MINUTE_MS)),
         Setting("worker.fuse", 0.95, "a share from 0 to 1, or off",
                 "the worker stops when more of the last 1,000 records of a partition are dead", fuse),
         Setting("worker.http", "127.0.0.1:6067", "HOST:PORT or off", "metrics and health", address),
@@ -126,6 +128,9 @@ SETTINGS = {
         Setting("intake.token_file", "", "a file", "holds the tokens that may send, one a line", optional_text),
         Setting("intake.max_bytes", 8 * 1024**2, "a whole number from 1024 to 268435456",
                 "longest request", whole(1_024, 256 * 1024**2)),
+        Setting("replay.share", None, "a duration from 1min to 365d, or none",
+                "play an exchange of what the lanes have learned this often, as live workers have one",
+                optional_duration(365 * DAY_MS, MINUTE_MS)),
         Setting("rules", "", "a rules file", "rules other than the built-in ones", text),
     )
 }  # fmt: skip
@@ -195,6 +200,10 @@ class Settings:
             champion=champion,
             rules=rules.version,
         )
+
+    def replayed(self, rules: RuleSet) -> ResultSettings:
+        """What the answers of a replay of files depend on."""
+        return replace(self.result(rules), share_ms=self["replay.share"])
 
     def _champion(self, champion: str, challengers: Sequence[str]) -> str:
         """The name of a challenger as it stands among them."""

@@ -52,6 +52,7 @@ _COLOURS = {"better": "green", "worse": "red", "level": "default"}
 @click.option("--horizon", metavar="TIME", help="Churn is no activity within it, such as 90d. [setting: churn.horizon]")
 @click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
 @click.option("--lanes", metavar="N", help="Number of lanes. [default: 8]")
+@click.option("--share", metavar="TIME", help="How often lanes tell each other what they learned, such as 1d, or none.")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
 @settings_options
 @click.option("--kinds", metavar="KIND,...", help="Kinds that count. [default: those of churn.activity that occur]")
@@ -93,6 +94,7 @@ def evaluate(
         horizon=("churn.horizon", options["horizon"]),
         lateness=("lateness", options["lateness"]),
         lanes=("lanes", options["lanes"]),
+        share=("replay.share", options["share"]),
         rules=("rules", options["rules_file"]),
     )
     block_d = _days(options["block"])
@@ -160,7 +162,7 @@ def _scores(ready: Path | None, reader: LogReader, settings: Settings, vocabular
         place = Path(folder) / "predictions.jsonl"
         run_replay(
             reader,
-            settings.result(rules),
+            settings.replayed(rules),
             rules,
             url="none",
             vocabulary=vocabulary,

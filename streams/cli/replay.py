@@ -44,6 +44,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--sort", is_flag=True, help="Read all files together, in order of event time.")
 @click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
 @click.option("--lanes", metavar="N", help="Number of lanes. [default: 8]")
+@click.option("--share", metavar="TIME", help="How often lanes tell each other what they learned, such as 1d, or none.")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
 @settings_options
 @redis_option
@@ -74,6 +75,7 @@ def command(
     sort: bool,
     lateness: str | None,
     lanes: str | None,
+    share: str | None,
     rules_file: str | None,
     settings_file: Path | None,
     pairs: tuple[str, ...],
@@ -99,6 +101,7 @@ def command(
         pairs,
         lateness=("lateness", lateness),
         lanes=("lanes", lanes),
+        share=("replay.share", share),
         rules=("rules", rules_file),
         redis=("redis.url", redis_url),
         kafka=("kafka.brokers", brokers),
@@ -109,7 +112,7 @@ def command(
                  {"map": map_file, "rules": settings["rules"] or None, "settings": settings_file})  # fmt: skip
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
     quiet = as_json or digest_only
-    result = settings.result(rules)
+    result = settings.replayed(rules)
     with _log(files, brokers, settings, vocabulary, sort=sort, batch_size=options["batch"]) as reader:
         _, facts = run_replay(
             reader,
@@ -253,6 +256,11 @@ def _log(
         raise UsageError(f"--kafka: expected no files beside it, got {files[0]}; give one or the other")
     if sort:
         raise UsageError("--kafka: expected no --sort beside it, since the order of a topic is part of the log")
+    if settings["replay.share"] is not None:
+        raise UsageError(
+            f"replay.share ({settings.origins['replay.share']}): expected none beside --kafka, since the topic says "
+            "itself what the lanes told each other; give --share none"
+        )
     if vocabulary is not None and vocabulary.sql is not None:
         raise UsageError(f"{vocabulary.source}: sql: expected files, got --kafka; use [fields] and [kinds] for a topic")
     with TopicLog.of(settings, batch_size=batch_size) as topic:

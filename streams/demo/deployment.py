@@ -35,6 +35,7 @@ _PLAIN = {
     "worker.http": "off",
     # A demo plays old events; a tick with today's time has no place between them, and a replay sees none.
     "worker.tick": "none",
+    "worker.share": "none",
 }
 
 

@@ -20,6 +20,7 @@ from streams.lane_group import Applied, DeadRecord, LaneGroup
 from streams.ledger import Counts, Ledger, Position
 from streams.reader.record import Record
 from streams.replay.outputs import Outputs
+from streams.replay.sharing import Boundaries
 from streams.standing import Standing
 
 __all__ = ["STAGES", "Replay"]
@@ -84,6 +85,8 @@ class Replay:
             cache=cache,
             spent=self._spend,
         )
+        self._vocabulary = vocabulary
+        self._boundaries: Boundaries | None = None
         self._next_offset = 0
         self._hash = hashlib.blake2b(digest_size=16)
         self._stage_started = 0.0
@@ -117,7 +120,10 @@ class Replay:
         """
         self._begin()
         for records in self._timed(pace(self._after_resume(batches))):
-            self._batch(records, identity)
+            for epoch, piece in self._cut(records):
+                if epoch is not None:
+                    self._exchange(epoch, identity)
+                self._batch(piece, identity)
             self.n_read_now += len(records)
             on_batch(self.counts.read)
         self._lap()
@@ -139,6 +145,11 @@ class Replay:
         self.resumed_at = position.next_offset if position is not None else 0
         self.counts = Counts(*position.counts) if position is not None else Counts()
         self._group.load()
+        share_ms = self.settings.share_ms
+        if share_ms is not None and self.settings.lanes > 1:
+            clock = max(lane.clock for lane in self.lanes)
+            told = max(lane.sharing.told for lane in self.lanes)
+            self._boundaries = Boundaries(share_ms, clock, told, self._vocabulary)
 
     def _after_resume(self, batches: Iterable[Sequence[Record]]) -> Iterator[Sequence[Record]]:
         """The batches after those that the ledger has applied, which are read once more and compared."""
@@ -169,6 +180,9 @@ class Replay:
         self._hash.update((_NO_VALUE if raw is None else len(raw)).to_bytes(8, "little"))
         self._hash.update(raw or b"")
 
+    def _cut(self, records: Sequence[Record]) -> Iterable[tuple[int | None, Sequence[Record]]]:
+        return [(None, records)] if self._boundaries is None else self._boundaries.cut(records)
+
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _batch(self, records: Sequence[Record], identity: str) -> None:
@@ -179,6 +193,13 @@ class Replay:
         self.counts = applied.counts
         self._write_files(records, applied)
         self._commit(applied.outcomes, identity, lengths=self.outputs.flush())
+        self._spend("ledger")
+        if self.reload_each:
+            self._group.load()
+
+    def _exchange(self, epoch: int, identity: str) -> None:
+        """Let the lanes tell each other what they have learned; a transaction of its own, at the same offset."""
+        self._commit(self._group.exchange(epoch), identity)
         self._spend("ledger")
         if self.reload_each:
             self._group.load()
