@@ -28,6 +28,7 @@ that of the third rises, by about 0.005 each way on four real logs (docs/learnin
 LOGIT_LIMIT: Final = 13.0
 """Largest size of a combined logit: a probability of 2 in a million."""
 
+_SURE: Final = 50.0  # score beyond which a piece is sure of silence: the logarithm of its probability must not be 0
 _TINY: Final = 1e-9
 
 
@@ -176,7 +177,7 @@ class Blend:
         ):
             own = self._share(piece.n)
             blended, average = own * score + (1.0 - own) * prior, own * intercept
-            at, at0 = _log_sigmoid(blended), _log_sigmoid(average)
+            at, at0 = _log_sigmoid(min(blended, _SURE)), _log_sigmoid(min(average, _SURE))
             away = blended - average
             slope = (at - at0) / away if abs(away) > _TINY else math.exp(_log_sigmoid(-blended))
             log_p += at
@@ -187,7 +188,8 @@ class Blend:
                 parts[-1] = (slope, [0.0] * len(terms), prior)
         logit, logit0 = _logit_of_log(log_p), _logit_of_log(log_p0)
         away = log_p - log_p0
-        ratio = (logit - logit0) / away if abs(away) > _TINY else -1.0 / math.expm1(log_p)
+        # Compared in relation: where silence is sure, both logarithms are next to 0 and the logits still far apart.
+        ratio = (logit - logit0) / away if abs(away) > _TINY * abs(log_p) else -1.0 / math.expm1(log_p)
         return logit, logit0, [(ratio * slope, terms, prior) for slope, terms, prior in parts]
 
     @staticmethod
@@ -243,4 +245,4 @@ def _log_sigmoid(score: float) -> float:
 
 def _logit_of_log(log_p: float) -> float:
     """Logit of a probability that is given by its logarithm."""
-    return log_p - math.log(-math.expm1(log_p)) if log_p < -1e-300 else 690.0
+    return log_p - math.log(-math.expm1(log_p))
