@@ -167,11 +167,12 @@ class LaneModels:
         return self.contenders[self._champion]
 
     def promote(self, name: str) -> bool:
-        """Show another churn model from now on; whether there is one of that name that was not shown already."""
-        if name not in self.contenders or name == self.champion:
+        """Show another churn model from now on, by its name or version; whether there is one that was not shown yet."""
+        versions = self._channels[0].versions
+        names = self.contenders if name in self.contenders else versions
+        if name not in names or (place := names.index(name)) == self._champion:
             return False
-        self._previous = self.champion
-        self._champion = self.contenders.index(name)
+        self._previous, self._champion = self.champion, place
         self._changed["champion"] = None
         for i, channel in enumerate(self._channels):
             channel.watch.begin_comparison()

@@ -254,3 +254,13 @@ def test_an_order_needs_no_customer_in_memory() -> None:
     run = Run(**RIVALS, forgetful=True)
     run.feed(log(8))
     assert run.lane.wanted([(0, order(400 * DAY, champion="plain"))]) == []
+
+
+def test_a_model_may_be_named_by_its_version() -> None:
+    run = Run(**RIVALS)
+    blend, plain = versions(run.lane.models)
+    run.feed([trace("a", 0), order(1, champion=plain)])
+    assert run.lane.models.champion == "plain"
+    run.feed([order(2, "r2", champion=plain), order(3, "r3", champion=blend)])
+    assert run.lane.models.champion == "blend"
+    assert run.lane.record.tallies["ignored:model"] == 1
