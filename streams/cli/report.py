@@ -16,7 +16,8 @@ _WIDTH = 120  # of a table where there is no terminal to ask
 
 def console() -> Console:
     """Standard output: as wide as the terminal, else 120 characters."""
-    return Console() if Console().is_terminal else Console(width=_WIDTH)
+    # `:a:` in a name is no picture.
+    return Console(emoji=False) if Console().is_terminal else Console(width=_WIDTH, emoji=False)
 
 
 def at_text(ms: int | None) -> str:

@@ -18,7 +18,7 @@ _WORDS = {
     "churn": ("churn", "流失概率"),
     "engagement": ("engagement", "预期互动"),
     "contact": ("contact", "来访概率"),
-    "silence": ("silent for {ratio:.1f} times their usual gap", "沉默时长为其通常间隔的 {ratio:.1f} 倍"),
+    "silence": ("silent for {ratio:,.1f} times their usual gap", "沉默时长为其通常间隔的 {ratio:,.1f} 倍"),
     "reasons": ("why (+ speaks for leaving)", "原因（+ 表示倾向流失）"),
     "flags": ("flags", "风险标记"),
     "flag": ("flag", "标记"),
