@@ -236,6 +236,16 @@ class Landmarks:
                 return last if last.at // thin_ms == at // thin_ms else None
         return None
 
+    def has_room(self, trigger: int, most: int) -> bool:
+        """Whether one more of this trigger may wait: at most `most` in all, and of silence at most half of them.
+
+        Silences are many: without a bound of their own they would take the room of the acts of busy customers, whose
+        counts the engagement score is about (CDNOW at 90 d: Poisson deviance 1.76 instead of 1.70).
+        """
+        if len(self.pending) >= most:
+            return False
+        return trigger == EVENT or 2 * sum(mark.trigger == SILENCE for mark in self.pending) < most
+
     def next_due(self, windows: Windows) -> int | None:
         """Earliest end of a window, or of a piece of one, that was not learned yet."""
         due: int | None = None

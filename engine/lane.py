@@ -536,7 +536,7 @@ class Lane:
             self.record.tally("thinned")
         elif first is not None:
             self.record.tally("thinned")
-        elif len(pending) < settings.max_pending:
+        elif memory.landmarks.has_room(mark.trigger, settings.max_pending):
             pending.append(mark)
             self.models.take(mark)
         else:

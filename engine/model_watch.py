@@ -14,10 +14,13 @@ from models.metric_book import MetricBook
 from models.metrics import ClassificationMetrics, CountMetrics
 from models.paired import PairedLoss
 
-__all__ = ["DRIFT_FEATURES", "NO_SEGMENT", "RECENT_MS", "DriftAlarm", "ModelWatch", "cluster_of"]
+__all__ = ["DRIFT_FEATURES", "FEATURES_EVERY", "NO_SEGMENT", "RECENT_MS", "DriftAlarm", "ModelWatch", "cluster_of"]
 
 DRIFT_FEATURES: Final = ("n_30d", "gap_mean", "tenure", "value_mean", "requests_30d", "complaints_30d", "received_7d")
 """Features whose means are watched: how often, in which rhythm, for how long, for how much; service and answers."""
+
+FEATURES_EVERY: Final = 4
+"""Of so many examples one is looked at for drift of the features: they move slowly, and there are many of them."""
 
 NO_SEGMENT: Final = "-"
 """Segment of customers of whom none is known, and of challengers, which are not told apart by segment."""
@@ -78,12 +81,13 @@ class ModelWatch:
         self.drift = DriftMonitor(_SIGNALS)
         self._paired_changed = False
 
-    def predicted(self, mark: Landmark) -> list[DriftAlarm]:
-        """Watch what was predicted, and on what."""
+    def predicted(self, mark: Landmark, number: int) -> list[DriftAlarm]:
+        """Watch what was predicted, and on what; `number` counts the examples taken."""
         alarms = [self.drift.update("prediction", mark.scores.churn, mark.at)]
-        x = mark.x
-        for name, place in _PLACES:
-            alarms.append(self.drift.update(name, x[place], mark.at))
+        if number % FEATURES_EVERY == 0:
+            x = mark.x
+            for name, place in _PLACES:
+                alarms.append(self.drift.update(name, x[place], mark.at))
         return [DriftAlarm(self.trigger, a.what, a.at, a.before, a.after) for a in alarms if a is not None]
 
     def matured(

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from engine.catalogue import CATALOGUE
 from engine.features import GROUPS
+from models.kernels import grouped
 
 __all__ = ["MAX_REASONS", "OTHER", "Reason", "reasons"]
 
@@ -24,7 +25,7 @@ OTHER: Final = "other"
 _OTHER_TEXT_EN: Final = "other reasons"
 _OTHER_TEXT_ZH: Final = "其他原因"
 _PLACE: Final = {group.code: place for place, group in enumerate(GROUPS)}
-_PLACES: Final = tuple(_PLACE[feature.group.code] for feature in CATALOGUE)
+_PLACES: Final = [_PLACE[feature.group.code] for feature in CATALOGUE]
 
 
 class Reason(NamedTuple):
@@ -80,9 +81,7 @@ def reasons(bias: float, contributions: Sequence[float]) -> list[Reason]:
             f"contributions: expected {len(CATALOGUE)} terms beside the bias {bias:g}, got {len(contributions)}; "
             "use a model of the present catalogue of features"
         )
-    weights = [0.0] * len(GROUPS)
-    for place, term in zip(_PLACES, contributions, strict=True):
-        weights[place] += term
+    weights = grouped(list(contributions), _PLACES, len(GROUPS))
     ranked = sorted((place for place, weight in enumerate(weights) if weight), key=lambda place: -abs(weights[place]))
     shown = [
         Reason(GROUPS[i].code, weights[i], GROUPS[i].text_en, GROUPS[i].text_zh) for i in ranked[: MAX_REASONS - 1]

@@ -10,6 +10,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -57,6 +58,12 @@ def _learners(learner: str) -> tuple[type[Classifier], type[Regressor]]:
     from models.poisson import Poisson
 
     return Logistic, Poisson
+
+
+@cache
+def _stored_names(trigger: int, parts: tuple[str, ...]) -> dict[str, None]:
+    """Names under which parts of a trigger are stored."""
+    return dict.fromkeys(f"{TRIGGERS[trigger]}.{part}" for part in parts)
 
 
 class Scored(NamedTuple):
@@ -230,7 +237,7 @@ class LaneModels:
         """Count an example taken, and watch what it was predicted on."""
         channel = self._channels[mark.trigger]
         channel.taken += 1
-        self.alarms += channel.watch.predicted(mark)
+        self.alarms += channel.watch.predicted(mark, channel.taken)
         self._change(mark.trigger, "counts")
 
     def learn_piece(self, mark: Landmark) -> None:
@@ -295,8 +302,7 @@ class LaneModels:
         self._changed.update(dict.fromkeys(names))
 
     def _change(self, trigger: int, *parts: str) -> None:
-        for part in parts:
-            self._changed[f"{TRIGGERS[trigger]}.{part}"] = None
+        self._changed.update(_stored_names(trigger, parts))
 
     # -- telling -----------------------------------------------------------------------------------------------
 

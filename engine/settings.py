@@ -47,8 +47,8 @@ class ResultSettings:
         A customer gives at most one training example of a trigger per clock slot of this length, the first; 1 h costs
         nothing measurable on real logs (docs/learning.md).
     max_pending
-        Most examples of one customer that wait for their label; beyond it no new one is taken. 32 costs nothing on
-        real logs, 16 costs 0.03 of Poisson deviance on CDNOW (docs/learning.md).
+        Most examples of one customer that wait for their label, half of them of silence; beyond it no new one is
+        taken. 32 costs nothing on real logs, 16 costs 0.03 of Poisson deviance on CDNOW (docs/learning.md).
     retire_ms
         A customer silent for so long leaves ledger and board.
     learner

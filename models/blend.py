@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from models.base import Classifier
 from models.dense_logistic import DenseLogistic
 from models.exchange import Learned, Sharer
+from models.kernels import dot, moved
 from models.mixture import Mixture
 from models.split_window import SplitWindow
 
@@ -105,6 +106,7 @@ class Blend:
         self.split = SplitWindow(n_features, n_pieces)
         self.mixture = Mixture(2)
         self._prior_place = prior_place
+        self._zeros, self._ones = [0.0] * n_features, [1.0] * n_features
 
     @property
     def version(self) -> str:
@@ -147,17 +149,17 @@ class Blend:
         """
         own = self._share(self.plain.n_learned)
         _, intercept, terms = self.plain.explain(x)
-        plain = own * (intercept + _sum(terms)) + (1.0 - own) * priors[0]
+        plain = own * (intercept + dot(terms, self._ones)) + (1.0 - own) * priors[0]
         place = self._prior_place
         weight, split_weight = self.mixture.weights
         bias = weight * own * intercept
-        terms = [weight * own * term for term in terms]
+        terms = moved(self._zeros, terms, weight * own)
         terms[place] += weight * (1.0 - own) * priors[0]
         split, base, slopes = self._product(x, priors[1:])
         bias += split_weight * base
         for slope, piece_terms, prior_term in slopes:
             factor = split_weight * slope
-            terms = [term + factor * part for term, part in zip(terms, piece_terms, strict=True)]
+            terms = moved(terms, piece_terms, factor)
             terms[place] += factor * prior_term
         logit = self.mixture.score((plain, split))
         if abs(logit) > LOGIT_LIMIT:
@@ -185,7 +187,7 @@ class Blend:
             parts.append((slope * own, terms, (1.0 - own) * prior / own if own else 0.0))
             if not own:
                 # Nothing was learned yet: the prior is all there is.
-                parts[-1] = (slope, [0.0] * len(terms), prior)
+                parts[-1] = (slope, self._zeros, prior)
         logit, logit0 = _logit_of_log(log_p), _logit_of_log(log_p0)
         away = log_p - log_p0
         # Compared in relation: where silence is sure, both logarithms are next to 0 and the logits still far apart.
@@ -229,14 +231,6 @@ class Blend:
         new_mixture = Mixture(2) if mixture is None else Mixture.restore(mixture, 2)
         self.split.restore(rest)
         self.plain, self.mixture = new_plain, new_mixture
-
-
-def _sum(numbers: Sequence[float]) -> float:
-    # Not `sum`, which adds otherwise from Python 3.12 on.
-    total = 0.0
-    for number in numbers:
-        total += number
-    return total
 
 
 def _log_sigmoid(score: float) -> float:

@@ -33,6 +33,7 @@ __all__ = [
     "Frame",
     "Kernel",
     "dot",
+    "grouped",
     "moved",
     "products",
     "refuse",
@@ -415,3 +416,11 @@ def moved(weights: list[float], direction: list[float], step: float) -> list[flo
     for w, d in zip(weights, direction):  # noqa: B905 - as above
         out.append(w + d * step)
     return out
+
+
+def grouped(terms: list[float], places: list[int], n_groups: int) -> list[float]:
+    """Sum of the terms of each group; `places` says to which group a term belongs."""
+    sums: list[float] = [0.0] * n_groups
+    for term, place in zip(terms, places):  # noqa: B905 - as above
+        sums[place] += term
+    return sums

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.abc import InspectLoader
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
-__all__ = ["COMPILED", "CORE", "STATE", "Core", "Frame", "digest", "dot", "moved", "products"]
+__all__ = ["COMPILED", "CORE", "STATE", "Core", "Frame", "digest", "dot", "grouped", "moved", "products"]
 
 
 class Core(Protocol):
@@ -99,6 +99,7 @@ COMPILED: Final = STATE == "compiled"
 """Whether it is compiled."""
 
 if TYPE_CHECKING:
-    from models.kernel import Frame, dot, moved, products
+    from models.kernel import Frame, dot, grouped, moved, products
 else:
-    Frame, dot, moved, products = (getattr(_CHOSEN[2], name) for name in ("Frame", "dot", "moved", "products"))
+    _NAMES = ("Frame", "dot", "grouped", "moved", "products")
+    Frame, dot, grouped, moved, products = (getattr(_CHOSEN[2], name) for name in _NAMES)

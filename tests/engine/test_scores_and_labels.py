@@ -351,6 +351,15 @@ def test_at_most_so_many_examples_wait_and_the_others_are_counted() -> None:
     assert (models.n_taken, run.lane.record.tallies["full"]) == (3, 5)
 
 
+def test_silence_takes_at_most_half_of_the_room_for_examples() -> None:
+    run = Run(models=FixedModels(), max_pending=6)
+    run.feed([trace("a", 0), tick(T0 + 20 * DAY)])
+    marks = run.memory().landmarks.pending
+    assert [m.trigger for m in marks] == [EVENT, SILENCE, SILENCE, SILENCE]
+    run.feed(trace(f"e{i}", 20 * DAY + i * HOUR) for i in range(1, 5))
+    assert [m.trigger for m in run.memory().landmarks.pending].count(EVENT) == 3
+
+
 def test_an_act_out_of_order_is_scored_at_the_time_of_the_newest_act() -> None:
     run = Run(models=FixedModels({T0: (0.25, 1.0)}))
     run.feed([trace("new", HOUR), trace("old", HOUR // 2)])
