@@ -14,7 +14,19 @@ from typing import Any, Final, NamedTuple
 
 from engine.errors import CorruptState
 
-__all__ = ["DAY_MS", "FEATURES", "GAPS_KEPT", "GROUPS", "HALF_LIVES_D", "VALUE_LIMIT", "Feature", "Group", "Traits"]
+__all__ = [
+    "DAY_MS",
+    "FEATURES",
+    "GAPS_KEPT",
+    "GROUPS",
+    "HALF_LIVES_D",
+    "SEASON_GAP_MS",
+    "SEASON_RATIO",
+    "VALUE_LIMIT",
+    "Feature",
+    "Group",
+    "Traits",
+]
 
 DAY_MS: Final = 86_400_000
 """Milliseconds of a day; every duration among the features is in days."""
@@ -24,6 +36,12 @@ HALF_LIVES_D: Final = (7.0, 30.0, 90.0)
 
 GAPS_KEPT: Final = 9
 """Gaps kept for the median. Odd, so that a full ring has a middle; few, so that a new rhythm shows after five gaps."""
+
+SEASON_GAP_MS: Final = 28 * DAY_MS
+"""Silences shorter than this are no seasons, ms: four weeks, longer than most holidays and illnesses."""
+
+SEASON_RATIO: Final = 4.0
+"""How much longer than the median gap the silence between two seasons is at least."""
 
 VALUE_LIMIT: Final = 1e12
 """Values beyond plus or minus this (major units of money) count as this: one broken price must not rule a scaler."""
@@ -151,7 +169,9 @@ class Traits:
         "gap_n",
         "gaps_ms",
         "last_ms",
+        "longest_ms",
         "n",
+        "second_ms",
         "value_30d",
         "value_last",
         "value_sum",
@@ -173,6 +193,9 @@ class Traits:
         self.gap_mean = 0.0
         self.gap_m2 = 0.0
         self.gaps_ms: list[int] = []
+        # The two longest gaps ever: a silence that ended twice is a season, not a departure.
+        self.longest_ms = 0
+        self.second_ms = 0
 
     def update(self, ts_ms: int, value: float | None = None) -> None:
         """Take in one event of the customer's own activity.
@@ -242,6 +265,10 @@ class Traits:
         self.gaps_ms.append(gap_ms)
         if len(self.gaps_ms) > GAPS_KEPT:
             del self.gaps_ms[0]
+        if gap_ms > self.longest_ms:
+            self.longest_ms, self.second_ms = gap_ms, self.longest_ms
+        elif gap_ms > self.second_ms:
+            self.second_ms = gap_ms
 
     def vector(self, at_ms: int) -> list[float]:
         """The features of `FEATURES`, all finite, as of `at_ms`.
@@ -293,10 +320,23 @@ class Traits:
         half = len(gaps) // 2
         return float(gaps[half]) if len(gaps) % 2 else (gaps[half - 1] + gaps[half]) / 2
 
-    def silence_ratio(self, at_ms: int) -> float | None:
-        """Silence at `at_ms` in units of the own median gap: 1 and more is longer than usual; `None` when unknown."""
+    def normal_pause_ms(self) -> float | None:
+        """How long the customer usually stays away, ms; `None` before the second act.
+
+        The median gap. Of a customer who comes by season, the second longest gap: who twice came back from a silence of
+        `SEASON_GAP_MS` or more, and of `SEASON_RATIO` times the median gap or more, is silent between the seasons, and
+        no longer than usual until the silence is longer than that.
+        """
         median_ms = self.median_gap_ms()
-        return None if median_ms is None else max(at_ms - self.last_ms, 0) / median_ms
+        if median_ms is None:
+            return None
+        is_seasonal = self.second_ms >= SEASON_GAP_MS and self.second_ms >= SEASON_RATIO * median_ms
+        return float(self.second_ms) if is_seasonal else median_ms
+
+    def silence_ratio(self, at_ms: int) -> float | None:
+        """Silence at `at_ms` in units of the own normal pause: 1 and more is longer than usual; `None` when unknown."""
+        normal_ms = self.normal_pause_ms()
+        return None if normal_ms is None else max(at_ms - self.last_ms, 0) / normal_ms
 
     def encode(self) -> list[Any]:
         """The state as plain lists and numbers, for msgpack; floats survive to the bit."""
@@ -314,6 +354,8 @@ class Traits:
             self.gap_mean,
             self.gap_m2,
             list(self.gaps_ms),
+            self.longest_ms,
+            self.second_ms,
         ]
 
     @classmethod
@@ -332,9 +374,9 @@ class Traits:
         >>> Traits.decode(traits.encode()).vector(1_700_000_000_000) == traits.vector(1_700_000_000_000)
         True
         """
-        if not isinstance(state, list) or len(state) != 13 or not isinstance(state[12], list):
+        if not isinstance(state, list) or len(state) != 15 or not isinstance(state[12], list):
             raise CorruptState(
-                f"traits: expected 12 numbers and a list of gaps, got {str(state)[:80]}; read the log again"
+                f"traits: expected 14 numbers and a list of gaps, got {str(state)[:80]}; read the log again"
             )
         traits = cls()
         (
@@ -351,6 +393,8 @@ class Traits:
             traits.gap_mean,
             traits.gap_m2,
             gaps_ms,
+            traits.longest_ms,
+            traits.second_ms,
         ) = state
         traits.gaps_ms = list(gaps_ms)
         return traits

@@ -186,6 +186,35 @@ def test_median_gap_is_that_of_the_last_gaps(events: list[Event]) -> None:
     assert traits.median_gap_ms() == (statistics.median(gaps[-GAPS_KEPT:]) if gaps else None)
 
 
+@given(histories)
+def test_the_two_longest_gaps_are_kept(events: list[Event]) -> None:
+    traits = traits_of(events)
+    longest = sorted((0, 0, *History(events).gaps))[:-3:-1]
+    assert [traits.longest_ms, traits.second_ms] == longest
+
+
+def test_who_comes_by_season_is_silent_between_the_seasons_and_no_longer_than_usual() -> None:
+    def seasons(n: int) -> list[Event]:
+        # Every half year they come daily for a month.
+        return [((180 * season + day) * DAY_MS, None) for season in range(n) for day in range(30)]
+
+    def ratio(n: int, silent_d: int) -> float:
+        traits = traits_of(seasons(n))
+        return traits.silence_ratio(traits.last_ms + silent_d * DAY_MS) or 0.0
+
+    # After the first season nobody knows; after the second pause it is their way.
+    assert ratio(1, 100) == 100.0
+    assert ratio(2, 100) == 100.0
+    assert ratio(3, 100) == pytest.approx(100 / 151)
+    assert ratio(3, 160) > 1.0
+
+
+def test_two_long_breaks_of_a_slow_customer_are_no_seasons() -> None:
+    traits = traits_of([(day * DAY_MS, None) for day in (0, 15, 30, 75, 90, 105, 150, 165)])
+    assert traits.second_ms == 45 * DAY_MS
+    assert traits.normal_pause_ms() == 15 * DAY_MS
+
+
 def test_silence_ratio_is_silence_in_own_median_gaps() -> None:
     traits = traits_of([(0, None), (2 * DAY_MS, None), (4 * DAY_MS, None), (14 * DAY_MS, None)])
     assert traits.silence_ratio(14 * DAY_MS) == 0.0
