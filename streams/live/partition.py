@@ -19,6 +19,7 @@ from streams.lane_group import Applied, LaneGroup
 from streams.ledger import Counts, Ledger, Outbox, Position
 from streams.live.batch import FetchedBatch
 from streams.live.fuse import Fuse
+from streams.live.share import control_value
 from streams.reader.record import Record
 
 __all__ = ["LivePartition", "OutgoingRecord", "Prepared", "record_hash"]
@@ -33,12 +34,15 @@ class OutgoingRecord(msgspec.Struct, array_like=True, frozen=True):
         What is produced where; the key chooses the partition.
     headers
         Name and value.
+    partition
+        Where a record goes that has no key.
     """
 
     topic: str
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
+    partition: int | None = None
 
 
 @dataclass(slots=True)
@@ -118,6 +122,7 @@ class LivePartition:
         self._settings = settings
         self._digest = settings.digest()
         self._alerts_topic = alerts_topic
+        self._partitions = partitions
         self._about = {} if about is None else about
         self._last_hash = ""
         self._verify = False
@@ -221,7 +226,7 @@ class LivePartition:
             self.last_event_at[lane] = record_ts
             self.append_delays[lane] = record_ts - clock
         counts = Counts(*(now - before for now, before in zip(applied.counts, self.counts, strict=True)))
-        entries = self._outgoing(applied.outcomes) if self._alerts_topic else []
+        entries = [msgspec.msgpack.encode(record) for record in self._outgoing(applied.outcomes)]
         position = self._position(batch.end, applied.counts, record_hash(records[-1]))
         return Prepared(found, applied, counts, position, Outbox(self.n_shipped, entries))
 
@@ -289,26 +294,33 @@ class LivePartition:
             append_delays=dict(self.append_delays),
         )
 
-    def _outgoing(self, outcomes: Sequence[Outcome]) -> list[bytes]:
+    def _outgoing(self, outcomes: Sequence[Outcome]) -> list[OutgoingRecord]:
+        """What the batch puts into the outbox: copies of its alerts, and what its lanes tell other lanes."""
         alerts = sorted(
             ((alert.index, outcome.lane, alert) for outcome in outcomes for alert in outcome.alerts),
             key=lambda each: each[0],
         )
-        return [
-            msgspec.msgpack.encode(
-                OutgoingRecord(
-                    self._alerts_topic,
-                    alert.customer_id.encode(),
-                    alert.line(),
-                    [
-                        ("henji-alert-id", alert.alert_id.encode()),
-                        ("henji-lane", str(lane).encode()),
-                        ("henji-seq", str(alert.seq).encode()),
-                    ],
-                )
+        copies = [
+            OutgoingRecord(
+                self._alerts_topic,
+                alert.customer_id.encode(),
+                alert.line(),
+                [
+                    ("henji-alert-id", alert.alert_id.encode()),
+                    ("henji-lane", str(lane).encode()),
+                    ("henji-seq", str(alert.seq).encode()),
+                ],
             )
             for _, lane, alert in alerts
         ]
+        events = [event for outcome in outcomes for event in outcome.outgoing]
+        told = [
+            OutgoingRecord(
+                self.ledger.binding.topic, None, control_value(event), [], (event.lane or 0) % self._partitions
+            )
+            for event in events
+        ]
+        return [*(copies if self._alerts_topic else ()), *told]
 
     def _spend(self, stage: str) -> None:
         now = perf_counter()

@@ -23,9 +23,11 @@ from aiokafka.errors import IllegalStateError, OffsetOutOfRangeError
 from faust.sensors.monitor import Monitor
 from yarl import URL
 
+from engine.duration import DAY_MS
 from engine.errors import FuseBlown, HenjiError, LedgerConflict, LogMismatch, RecoverableError, StateIncompatible
 from engine.rules import RuleSet
 from engine.settings import ENGINE_VERSION, ResultSettings
+from engine.sharing import MAX_LANES, merge_order
 from engine.vocabulary import Vocabulary
 from streams.board_maker import board_maker
 from streams.kafka.connection import Connection, TopicNames
@@ -38,6 +40,7 @@ from streams.live.health import HealthServer
 from streams.live.metrics import Metrics
 from streams.live.partition import LivePartition, OutgoingRecord, Prepared
 from streams.live.progress import Progress
+from streams.live.share import control_value, share_due
 from streams.live.tick import tick_due, tick_record
 from streams.live.transport import BatchConsumer, BatchSchema, LiveApp
 from streams.redis.board_writer import BoardMeta
@@ -87,6 +90,8 @@ class WorkerOptions:
         Bounds on a batch.
     tick_ms
         How far the clock of an idle lane may fall behind; `None`: no ticks.
+    share_ms
+        How often a lane hands out what it has learned; `None`: never.
     fuse
         Share of dead records beyond which the worker stops; `None`: never.
     http
@@ -106,6 +111,7 @@ class WorkerOptions:
     poll_records: int = 4_000
     fetch_bytes: int = 2 * 1024**2
     tick_ms: int | None = 60_000
+    share_ms: int | None = DAY_MS
     fuse: float | None = 0.95
     http: str = ""
     isolation: str = "read_committed"
@@ -124,6 +130,7 @@ class WorkerOptions:
             poll_records=settings["worker.poll_records"],
             fetch_bytes=settings["worker.fetch_bytes"],
             tick_ms=settings["worker.tick"],
+            share_ms=settings["worker.share"],
             fuse=settings["worker.fuse"],
             http=settings["worker.http"],
             isolation=settings["kafka.isolation"],
@@ -180,6 +187,8 @@ class Worker:
         self._missing: frozenset[int] = frozenset()
         self._n_partitions: int | None = None
         self._ticked: dict[int, int] = {}
+        # Lane -> the exchange that was ordered last; the order may not have come back yet.
+        self._ordered: dict[int, int] = {}
         self._said_at: dict[int, int] = {}
         self._batch_lock = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -468,7 +477,8 @@ class Worker:
         if waiting:
             decoded = [msgspec.msgpack.decode(entry, type=OutgoingRecord) for entry in waiting]
             await self._produced(
-                part, [(r.topic, None, {"key": r.key, "value": r.value, "headers": list(r.headers)}) for r in decoded]
+                part,
+                [(r.topic, r.partition, {"key": r.key, "value": r.value, "headers": list(r.headers)}) for r in decoded],
             )
             part.n_shipped = len(part.waiting)
         self.metrics.outbox(sum(len(p.waiting) - p.n_shipped for p in self._parts.values()))
@@ -577,6 +587,7 @@ class Worker:
             self._abandoned.clear()
             self._stood_at.clear()
             self._ticked.clear()
+            self._ordered.clear()
             self._said_at.clear()
         for part in parts:
             try:
@@ -663,6 +674,7 @@ class Worker:
                     # nobody here knows yet, would be known by now.
                     self.progress.committed(part.number, ends.position, now_ms, None)
                     await self._tick(part, now_ms)
+            await self._share(part, now_ms)
             said = self._said_at.get(part.number)
             wait_ms = _HEARTBEAT_SOON_MS if said is None else _HEARTBEAT_MS
             if now_ms - (said or 0) >= wait_ms:
@@ -717,13 +729,37 @@ class Worker:
                 lateness_ms=self._settings.lateness_ms,
             ):
                 self._ticked[lane] = now_ms
-                fields: dict[str, Any] = {
-                    "key": None,
-                    "value": tick_record(lane, self._settings.lanes, now_ms),
-                    "headers": [],
-                }
-                await self._produced(part, [(self._options.topics.events, part.number, fields)])
+                await self._write(part, tick_record(lane, self._settings.lanes, now_ms))
                 self.metrics.ticked()
+
+    async def _share(self, part: LivePartition, now_ms: int) -> None:
+        """Order the lanes to hand out what they have learned, each in its turn.
+
+        Not only when the partition is read to its end, which a busy one never is.
+        """
+        share_ms, lanes = self._options.share_ms, self._settings.lanes
+        if share_ms is None or not 1 < lanes <= MAX_LANES:
+            return
+        if self.progress.input_state(part.number, now_ms) != "fresh":
+            return
+        told = part.told
+        for lane, clock in part.clocks.items():
+            epoch = share_due(
+                now_ms,
+                clock_ms=clock,
+                told_ms=max(told.get(lane, -1), self._ordered.get(lane, -1)),
+                delay_ms=part.append_delays.get(lane),
+                share_ms=share_ms,
+                lateness_ms=self._settings.lateness_ms,
+            )
+            if epoch is not None:
+                self._ordered[lane] = epoch
+                await self._write(part, control_value(merge_order(epoch, lane, lanes, min(now_ms, clock))))
+
+    async def _write(self, part: LivePartition, value: bytes) -> None:
+        """Put a control record for a lane of a partition into the log."""
+        fields: dict[str, Any] = {"key": None, "value": value, "headers": []}
+        await self._produced(part, [(self._options.topics.events, part.number, fields)])
 
     def _say(self, part: LivePartition, state: str) -> bool:
         key = self._options.keys.partition(part.ledger.binding.topic, part.number)
