@@ -180,6 +180,60 @@ CATALOGUE = (
         "Events that the engine failed on; they were set aside. A bug: report it, with the traceback in the log.",
     ),
     MetricSpec(
+        "henji_labels_learned_total",
+        "counter",
+        ("model", "trigger"),
+        "Labels that were learned, by score and by what the customer was scored at. None for days while events come: "
+        "see the lane clocks; the first ones come when the first horizon has passed.",
+    ),
+    MetricSpec(
+        "henji_model_recent_labels",
+        "gauge",
+        ("model", "trigger", "lane"),
+        "Predictions of the last 90 d whose label is known: how much the next four are worth. Weight lanes by it; "
+        "below some hundred, wait.",
+    ),
+    MetricSpec(
+        "henji_model_log_loss_nats",
+        "gauge",
+        ("model", "trigger", "lane"),
+        "Their log-loss, lower is better. Rising while the base rate stands still: the score has lost touch; see "
+        "`henji models list`.",
+    ),
+    MetricSpec(
+        "henji_model_calibration_error_ratio",
+        "gauge",
+        ("model", "trigger", "lane"),
+        "Their calibration error: mean distance of prediction and share that came true, 0 to 1. Above 0.1 with many "
+        "labels: do not take the score for a probability; see docs/operations.md.",
+    ),
+    MetricSpec(
+        "henji_model_mean_prediction_ratio",
+        "gauge",
+        ("model", "trigger", "lane"),
+        "Their mean prediction, 0 to 1. Compare it with the base rate: far apart, the score is off for everybody.",
+    ),
+    MetricSpec(
+        "henji_model_base_rate_ratio",
+        "gauge",
+        ("model", "trigger", "lane"),
+        "The share of them that came true, 0 to 1. A step is a change among customers, or in what a source sends.",
+    ),
+    MetricSpec(
+        "henji_drift_alarms_total",
+        "counter",
+        ("model", "trigger", "what"),
+        "Drift alarms: the mean of the prediction, of its error (`residual`) or of a feature has changed for good in a "
+        "lane. Several of one kind within days: the world has changed; see docs/operations.md.",
+    ),
+    MetricSpec(
+        "henji_champion_info",
+        "gauge",
+        ("lane", "model", "version"),
+        "Always 1; the labels say which churn model a lane shows. Two models for long: promote again, with "
+        "`henji models promote`.",
+    ),
+    MetricSpec(
         "henji_build_info",
         "gauge",
         ("version", "python"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import TypeAlias
@@ -21,7 +21,10 @@ from prometheus_client.registry import Collector
 
 from engine.alert import OPS
 from engine.decode import REASONS
+from engine.landmarks import TRIGGERS
+from engine.model_watch import DRIFT_FEATURES
 from engine.outcome import Outcome
+from engine.scoring import LABELS
 from streams.ledger import Counts
 from streams.live.metric_catalogue import CATALOGUE, FATES, STAGES, MetricSpec
 from streams.redis.catalogue import INPUT_STATES
@@ -43,7 +46,16 @@ _BY_NAME = {spec.name: spec for spec in CATALOGUE}
 _LATENCY = "henji_event_to_redis_seconds"
 # Series of a partition or a lane that go with it: what stays would be frozen and taken for the truth.
 _OF_PARTITION = ("henji_lag_records", "henji_fuse_dead_ratio", "henji_input_state")
-_OF_LANE = ("henji_lane_clock_seconds", "henji_lane_delay_seconds")
+_OF_MODEL = {
+    "henji_model_recent_labels": "recent_n",
+    "henji_model_log_loss_nats": "recent_log_loss",
+    "henji_model_calibration_error_ratio": "recent_ece",
+    "henji_model_mean_prediction_ratio": "recent_mean_p",
+    "henji_model_base_rate_ratio": "recent_base_rate",
+}
+_OF_LANE = ("henji_lane_clock_seconds", "henji_lane_delay_seconds", "henji_champion_info", *_OF_MODEL)
+_PROBABILITIES = ("churn", "contact")
+_DRIFTING = ("prediction", "residual", *DRIFT_FEATURES)
 
 
 def _wall_ms() -> int:
@@ -89,6 +101,7 @@ class Metrics:
         self._flags: set[str] = set()
         self._lanes: dict[int, set[int]] = {}
         self._clocks: dict[int, int] = {}
+        self._learned: dict[tuple[int, str, str], int] = {}
         self.rules(flags)
         self._gauge("henji_build_info", version, platform.python_version()).set(1)
         # From 0 on, so that the first one is an increase.
@@ -96,6 +109,11 @@ class Metrics:
             self._counter("henji_dead_letters_total", reason)
         for stage in STAGES:
             self._histogram("henji_stage_seconds", stage)
+        for trigger in TRIGGERS:
+            for label in LABELS:
+                self._counter("henji_labels_learned_total", label, trigger)
+            for what in _DRIFTING:
+                self._counter("henji_drift_alarms_total", "churn", trigger, what)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -154,7 +172,7 @@ class Metrics:
         counts
             Of this batch alone.
         outcomes
-            What it did to its lanes: alerts and clocks are taken from there.
+            What it did to its lanes: alerts, clocks, models and drift are taken from there.
         appended_ms
             When each record was appended to the log (its record time), wall clock in ms; without ticks.
         committed_ms
@@ -171,6 +189,11 @@ class Metrics:
             for alert in outcome.alerts:
                 flag = alert.flag if alert.flag in self._flags else OTHER
                 self._counter("henji_alerts_total", flag, alert.op if alert.op in OPS else OTHER).inc()
+            self.models(partition, outcome.lane, outcome.model_rows)
+            for alarm in outcome.drift:
+                trigger = alarm.trigger if alarm.trigger in TRIGGERS else OTHER
+                what = alarm.what if alarm.what in _DRIFTING else OTHER
+                self._counter("henji_drift_alarms_total", "churn", trigger, what).inc()
 
     def dead(self, reason: str, n: int = 1) -> None:
         """So many records went to the dead letters for a reason, a code of `engine.decode.REASONS`."""
@@ -195,6 +218,30 @@ class Metrics:
         self._gauge("henji_lane_clock_seconds", str(lane)).set(clock_ms / 1000)
         # Worked out when it is asked for: the delay of a lane that stands still must grow.
         self._gauge("henji_lane_delay_seconds", str(lane)).set_function(partial(self._delay_s, lane))
+
+    def models(self, partition: int, lane: int, rows: Mapping[str, Mapping[str, str]]) -> None:
+        """The models of a lane of this partition are so good, as rows of the board say; those that changed are enough.
+
+        What was learned before the first call for a lane counts as not learned by us.
+        """
+        self._lanes.setdefault(partition, set()).add(lane)
+        for trigger in TRIGGERS:
+            for label in LABELS:
+                row = rows.get(f"{label}_{trigger}")
+                if row is None:
+                    continue
+                learned, key = int(row.get("learned", 0)), (lane, label, trigger)
+                before = self._learned.get(key, learned)
+                self._counter("henji_labels_learned_total", label, trigger).inc(max(0, learned - before))
+                self._learned[key] = learned
+                for name, figure in _OF_MODEL.items() if label in _PROBABILITIES else ():
+                    if figure in row:
+                        self._gauge(name, label, trigger, str(lane)).set(float(row[figure]))
+                    else:
+                        self._metrics[name].remove_by_labels({"model": label, "trigger": trigger, "lane": str(lane)})
+                if "model" in row:
+                    self._metrics["henji_champion_info"].remove_by_labels({"lane": str(lane)})
+                    self._gauge("henji_champion_info", str(lane), row["model"], row.get("version", "")).set(1)
 
     def input_state(self, partition: int, state: str) -> None:
         """The input of a partition is one of `INPUT_STATES`, as `Progress.input_state` says."""
@@ -234,6 +281,8 @@ class Metrics:
                 for name in _OF_LANE:
                     self._metrics[name].remove_by_labels({"lane": str(lane)})
                 self._clocks.pop(lane, None)
+                for key in [key for key in self._learned if key[0] == lane]:
+                    del self._learned[key]
 
     def _counter(self, name: str, *labels: str) -> Counter:
         metric = self._metrics[name]

@@ -274,6 +274,12 @@ class LivePartition:
         """Lane -> lane clock, ms; -1 before the first event."""
         return {number: lane.clock for number, lane in self._group.lanes.items()}
 
+    @property
+    def model_rows(self) -> dict[int, dict[str, dict[str, str]]]:
+        """Lane -> how good its models are, as the rows of the board; of lanes that had an event."""
+        lanes = self._group.lanes.items()
+        return {number: lane.models.rows(lane.clock, everything=True) for number, lane in lanes if lane.clock >= 0}
+
     def _compare(self, record: Any) -> None:
         expected = self.next_offset - 1
         if record.offset != expected or record_hash(record) != self._last_hash:

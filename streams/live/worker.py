@@ -12,7 +12,7 @@ import functools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from yarl import URL
 
 from engine.duration import DAY_MS
 from engine.errors import FuseBlown, HenjiError, LedgerConflict, LogMismatch, RecoverableError, StateIncompatible
+from engine.outcome import Outcome
 from engine.rules import RuleSet
 from engine.settings import ENGINE_VERSION, ResultSettings
 from engine.sharing import MAX_LANES, merge_order
@@ -463,6 +464,7 @@ class Worker:
         self.metrics.batch(
             part.number, prepared.counts, prepared.applied.outcomes, appended_ms=appended, committed_ms=now_ms
         )
+        _warn_of_drift(part.number, prepared.applied.outcomes)
         for stage, seconds in part.seconds.items():
             self.metrics.spent(stage, seconds)
         for dead in prepared.applied.dead:
@@ -543,6 +545,8 @@ class Worker:
         self.progress.opened(part.number, part.next_offset, _wall_ms())
         for lane, clock in part.clocks.items():
             self.metrics.clock(part.number, lane, clock)
+        for lane, rows in part.model_rows.items():
+            self.metrics.models(part.number, lane, rows)
         log.info("opened at offset %d", part.next_offset, extra={"partition": part.number})
         try:
             await self._ship(part)
@@ -789,6 +793,17 @@ class Worker:
         self._abandoned += self._parts.values()
         self._parts.clear()
         self._stopping.set()
+
+
+def _warn_of_drift(partition: int, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        for alarm in outcome.drift:
+            log.warning(
+                "drift: expected a steady mean of %s, of the churn score (%s), got %.4g where it was %.4g, by event time "
+                "%d ms; see `henji models list`",
+                *(alarm.what, alarm.trigger, alarm.after, alarm.before, alarm.at),
+                extra={"partition": partition, "lane": outcome.lane},
+            )
 
 
 def _error_of(reason: str) -> str:

@@ -10,8 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.alert import OPS, Alert
 from engine.decode import REASONS
+from engine.landmarks import TRIGGERS
+from engine.model_watch import DRIFT_FEATURES, DriftAlarm
 from engine.outcome import Outcome
 from engine.rules import RuleSet
+from engine.scoring import LABELS
 from streams.ledger import Counts
 from streams.live.metric_catalogue import CATALOGUE, FATES, STAGES, render_table
 from streams.live.metrics import MAX_FLAGS, OTHER, Metrics
@@ -37,11 +40,19 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return series(metrics).get((name, frozenset(labels.items())))
 
 
+CHURN = {
+    **{"learned": "7", "recent_n": "5", "recent_log_loss": "0.4", "recent_ece": "0.05", "recent_mean_p": "0.2"},
+    **{"recent_base_rate": "0.25", "model": "blend", "version": "blend2"},
+}
+
+
 def busy(metrics: Metrics) -> None:
     """Everything that can happen, once."""
     metrics.assigned([0, 1])
     batch = outcome([], lane=1, clock=5_000)
     batch.alerts = [alert()]
+    batch.model_rows = {"churn_event": CHURN}
+    batch.drift = [DriftAlarm("event", "residual", 5, 0.1, 0.2)]
     metrics.batch(1, Counts(4, 1, 1, 1, 1), [batch], appended_ms=[1, 2], committed_ms=3)
     metrics.spent("engine", 0.1)
     metrics.dead("json")
@@ -64,7 +75,7 @@ def test_the_registry_has_the_metrics_of_the_catalogue_and_no_others() -> None:
 
 
 def test_every_metric_is_named_after_the_house_and_its_unit() -> None:
-    units = r"_(records|seconds|ratio|state|owned|messages|info)$"
+    units = r"_(records|seconds|ratio|state|owned|messages|info|labels|nats)$"
     for spec in CATALOGUE:
         assert re.fullmatch(r"henji_[a-z_]+", spec.name)
         assert (spec.kind == "counter") == spec.name.endswith("_total")
@@ -111,10 +122,13 @@ def test_no_label_comes_from_input(text: str) -> None:
     metrics = Metrics(["repeat_request"])
     busy(metrics)
     known = {*REASONS, *OPS, *FATES, *STAGES, *INPUT_STATES, OTHER, "repeat_request", "0", "1", "2", ""}
+    known |= {*TRIGGERS, *LABELS, *DRIFT_FEATURES, "prediction", "residual", "blend", "blend2"}
     metrics.dead(text)
     metrics.spent(text, 0.1)
     metrics.input_state(2, text)
-    metrics.batch(0, Counts(), [strange(text, text)], appended_ms=[], committed_ms=0)
+    odd = strange(text, text)
+    odd.model_rows, odd.drift = {text: CHURN}, [DriftAlarm(text, text, 5, 0.1, 0.2)]
+    metrics.batch(0, Counts(), [odd], appended_ms=[], committed_ms=0)
     for name, labels in series(metrics):
         if name != "henji_build_info":
             assert {said for label, said in labels if label != "le"} <= known, name
@@ -205,3 +219,62 @@ def test_two_workers_in_one_process_do_not_share_counts() -> None:
     one, two = Metrics(), Metrics()
     one.conflict()
     assert (value(one, "henji_ledger_conflicts_total"), value(two, "henji_ledger_conflicts_total")) == (1, 0)
+
+
+def modelled(metrics: Metrics, lane: int, partition: int = 0, **rows: dict[str, str]) -> None:
+    made = outcome([], lane=lane)
+    made.model_rows = rows
+    metrics.batch(partition, Counts(), [made], appended_ms=[], committed_ms=0)
+
+
+def test_labels_count_from_what_the_ledger_had_when_the_lane_became_ours() -> None:
+    metrics = Metrics()
+    learned = {"model": "churn", "trigger": "event"}
+    assert value(metrics, "henji_labels_learned_total", **learned) == 0
+    metrics.models(0, 3, {"churn_event": {**CHURN, "learned": "100"}})
+    modelled(metrics, 3, churn_event={**CHURN, "learned": "104"})
+    modelled(metrics, 3, churn_silence={"learned": "9"})
+    modelled(metrics, 3, churn_event={**CHURN, "learned": "105"})
+    assert value(metrics, "henji_labels_learned_total", **learned) == 5
+    # Given up and got back: others learned meanwhile.
+    metrics.revoked()
+    metrics.models(0, 3, {"churn_event": {**CHURN, "learned": "200"}})
+    assert value(metrics, "henji_labels_learned_total", **learned) == 5
+
+
+def test_figures_of_a_model_are_those_of_its_newest_row_and_go_with_the_lane() -> None:
+    metrics = Metrics()
+    labels = {"model": "churn", "trigger": "event", "lane": "3"}
+    modelled(metrics, 3, churn_event=CHURN)
+    assert value(metrics, "henji_model_log_loss_nats", **labels) == 0.4
+    assert value(metrics, "henji_model_calibration_error_ratio", **labels) == 0.05
+    assert value(metrics, "henji_model_mean_prediction_ratio", **labels) == 0.2
+    assert value(metrics, "henji_model_base_rate_ratio", **labels) == 0.25
+    assert value(metrics, "henji_model_recent_labels", **labels) == 5
+    modelled(metrics, 3, churn_event={"learned": "7", "recent_n": "0"})
+    assert value(metrics, "henji_model_log_loss_nats", **labels) is None
+    assert value(metrics, "henji_model_recent_labels", **labels) == 0
+    metrics.revoked()
+    assert not [name for name, said in series(metrics) if ("lane", "3") in said]
+
+
+def test_a_lane_has_one_champion() -> None:
+    metrics = Metrics()
+    modelled(metrics, 3, churn_event=CHURN, churn_silence=CHURN)
+    modelled(metrics, 4, churn_event=CHURN)
+    modelled(metrics, 3, churn_event={**CHURN, "model": "plain", "version": "dense-1"})
+    shown = {said for name, said in series(metrics) if name == "henji_champion_info"}
+    assert shown == {
+        frozenset({"lane": "3", "model": "plain", "version": "dense-1"}.items()),
+        frozenset({"lane": "4", "model": "blend", "version": "blend2"}.items()),
+    }
+
+
+def test_drift_alarms_count_by_what_drifted() -> None:
+    metrics = Metrics()
+    made = outcome([])
+    made.drift = [DriftAlarm("silence", "n_30d", 5, 0.1, 0.2), DriftAlarm("silence", "n_30d", 9, 0.2, 0.4)]
+    labels = {"model": "churn", "trigger": "silence", "what": "n_30d"}
+    assert value(metrics, "henji_drift_alarms_total", **labels) == 0
+    metrics.batch(0, Counts(), [made], appended_ms=[], committed_ms=0)
+    assert value(metrics, "henji_drift_alarms_total", **labels) == 2
