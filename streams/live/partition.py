@@ -275,10 +275,20 @@ class LivePartition:
         return {number: lane.clock for number, lane in self._group.lanes.items()}
 
     @property
+    def told(self) -> dict[int, int]:
+        """Lane -> the last exchange that it has handed out for, ms; -1 before the first."""
+        return {number: lane.sharing.told for number, lane in self._group.lanes.items()}
+
+    @property
     def model_rows(self) -> dict[int, dict[str, dict[str, str]]]:
         """Lane -> how good its models are, as the rows of the board; of lanes that had an event."""
         lanes = self._group.lanes.items()
         return {number: lane.models.rows(lane.clock, everything=True) for number, lane in lanes if lane.clock >= 0}
+
+    @property
+    def told(self) -> dict[int, int]:
+        """Lane -> the last exchange that it has handed out for, ms; -1 before the first."""
+        return {number: lane.sharing.told for number, lane in self._group.lanes.items()}
 
     def _compare(self, record: Any) -> None:
         expected = self.next_offset - 1

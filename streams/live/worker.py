@@ -799,8 +799,8 @@ def _warn_of_drift(partition: int, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         for alarm in outcome.drift:
             log.warning(
-                "drift: expected a steady mean of %s, of the churn score (%s), got %.4g where it was %.4g, by event time "
-                "%d ms; see `henji models list`",
+                "drift: expected a steady mean of %s, of the churn score (%s), got %.4g where it was %.4g, by event "
+                "time %d ms; see `henji models list`",
                 *(alarm.what, alarm.trigger, alarm.after, alarm.before, alarm.at),
                 extra={"partition": partition, "lane": outcome.lane},
             )
