@@ -16,7 +16,7 @@ from models.paired import PairedLoss
 
 __all__ = ["DRIFT_FEATURES", "FEATURES_EVERY", "NO_SEGMENT", "RECENT_MS", "DriftAlarm", "ModelWatch", "cluster_of"]
 
-DRIFT_FEATURES: Final = ("n_30d", "gap_mean", "tenure", "value_mean", "requests_30d", "complaints_30d", "received_7d")
+DRIFT_FEATURES: Final = ("n_30d", "gap_mean", "tenure", "value_mean", "requests_30d", "complaints_30d", "received_1d")
 """Features whose means are watched: how often, in which rhythm, for how long, for how much; service and answers."""
 
 FEATURES_EVERY: Final = 4

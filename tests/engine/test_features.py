@@ -237,7 +237,7 @@ def test_a_state_of_another_shape_is_refused(state: object) -> None:
 def test_catalogue_has_unique_names_and_known_groups() -> None:
     assert CATALOGUE[: len(FEATURES)] == FEATURES
     assert len({feature.name for feature in CATALOGUE}) == len(CATALOGUE)
-    assert {feature.group for feature in CATALOGUE} == set(GROUPS)
+    assert {feature.group for feature in CATALOGUE} <= set(GROUPS)
     for group in GROUPS:
         assert group.text_en.isascii()
         assert not group.text_zh.isascii()

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 
 from models.errors import InputRefused, SnapshotDamaged, SnapshotError, SnapshotForeign
 from models.snapshot import pack, unpack
-from models.split_window import CLIP_Z, DOUBT, INTERCEPT_LEAK, LEAK, LEAK_EVERY, SplitWindow, _PieceState, _ScalerState
+from models.split_window import (
+    CLIP_Z,
+    DOUBT,
+    INTERCEPT_LEAK,
+    LEAK,
+    LEAK_EVERY,
+    LOOK_EVERY,
+    SplitWindow,
+    _PieceState,
+    _ScalerState,
+)
 from tests.models.nasty_streams import streams
 
 Numbers = npt.NDArray[np.float64]
@@ -74,8 +84,9 @@ class Plain:
         z, cov = self.scaled(x), self.covariances[piece]
         p = 1.0 / (1.0 + math.exp(-float(self.weights[piece] @ z)))
         v = p * (1.0 - p)
+        self.weights[piece] += cov @ z / (1.0 + v * float(z @ cov @ z)) * (y - p)
+        v = LOOK_EVERY * v if self.seen[piece] % LOOK_EVERY == 0 else 0.0
         gain = cov @ z / (1.0 + v * float(z @ cov @ z))
-        self.weights[piece] += gain * (y - p)
         # Joseph's form of the update, which is that of the window by algebra and not by operation.
         keep = np.eye(len(z)) - v * np.outer(gain, z)
         cov = keep @ cov @ keep.T + v * np.outer(gain, gain)
@@ -104,7 +115,8 @@ def test_one_example_moves_the_weights_as_newton_would() -> None:
     # The feature does not vary yet, so only the intercept learns: 0.1 of doubt, p = 1/2.
     step = DOUBT * 0.5 / (1.0 + 0.25 * DOUBT)
     assert window.scores([3.0]) == [pytest.approx(step, rel=1e-12)]
-    variance = DOUBT - DOUBT * DOUBT * 0.25 / (1.0 + 0.25 * DOUBT)
+    looked = 0.25 * LOOK_EVERY
+    variance = DOUBT - DOUBT * DOUBT * looked / (1.0 + looked * DOUBT)
     assert window.pieces[0].covariance[1, 1] == pytest.approx(variance, rel=1e-12)
 
 
