@@ -13,7 +13,7 @@ from streams.redis.board import RiskBoard
 from streams.redis.client import RedisClient, talking
 from streams.redis.keys import Keys, decode_id
 
-__all__ = ["BoardReading", "LaneReading", "model_parts", "read_models", "read_rows", "read_watches"]
+__all__ = ["BoardReading", "LaneReading", "read_models", "read_rows", "read_watches"]
 
 _PAGE = 1_000
 _WATCH = ".watch."
@@ -108,20 +108,6 @@ def read_rows(client: RedisClient, prefix: str) -> BoardReading:
     return BoardReading(meta.lanes, meta.watermarks, rows)
 
 
-def model_parts(client: RedisClient, keys: Keys, lane: int, match: str = "*") -> dict[str, bytes]:
-    """Parts of the models of a lane as the ledger has them, by name in order.
-
-    Raises
-    ------
-    UsageError
-        If the user of Redis may not.
-    """
-    key = keys.lane_models(lane)
-    with talking(f"read {key}"):
-        found: dict[bytes, bytes] = dict(client.hscan_iter(key, match=match, count=_PAGE))
-    return {name.decode(): found[name] for name in sorted(found)}
-
-
 def read_watches(client: RedisClient, keys: Keys, lane: int) -> dict[str, ModelWatch]:
     """Metrics, comparisons and drift of a lane by trigger; a trigger without any yet is missing.
 
@@ -130,7 +116,10 @@ def read_watches(client: RedisClient, keys: Keys, lane: int) -> dict[str, ModelW
     CorruptState
         If a part is damaged.
     """
-    parts = model_parts(client, keys, lane, f"*{_WATCH}*")
+    key = keys.lane_models(lane)
+    with talking(f"read {key}"):
+        found: dict[bytes, bytes] = dict(client.hscan_iter(key, match=f"*{_WATCH}*", count=_PAGE))
+    parts = {name.decode(): data for name, data in found.items()}
     watches: dict[str, ModelWatch] = {}
     for trigger in TRIGGERS:
         begin = f"{trigger}{_WATCH}"
@@ -143,7 +132,6 @@ def read_watches(client: RedisClient, keys: Keys, lane: int) -> dict[str, ModelW
             watch.restore(mine)
         except SnapshotError as error:
             raise CorruptState(
-                f"{keys.lane_models(lane)}: expected metrics that this henji wrote, got {error}; use the henji that "
-                "writes this board"
+                f"{key}: expected metrics that this henji wrote, got {error}; use the henji that writes this board"
             ) from error
     return watches

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from engine.errors import CorruptState
+from engine.rules import RuleSet
+from engine.scoring import LaneModels
 from streams.cli import main
 from streams.cli.model_texts import _TEXTS
+from streams.model_file import read_model_file
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
+from streams.redis.keys import Keys
+from streams.settings import load_settings
 
 DAY = 86_400_000
 HOUR = 3_600_000
@@ -234,6 +240,33 @@ def test_a_replay_obeys_orders_that_stand_in_its_log(
     assert rows == {"replay:promoted:model:churn_event", "replay:promoted:model:churn_event:blend2"}
 
 
+# -- export --------------------------------------------------------------------------------------------------------
+
+
+def test_an_exported_file_holds_the_models_of_all_lanes(
+    url: str, log: Path, tmp_path: Path, redis_client: RedisClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "models"
+    facts = told(capsys, "models", "export", "--redis", url, "--out", str(out))
+    assert (facts["lanes"], facts["bytes"]) == ([0, 1, 2], out.stat().st_size)
+    found = read_model_file(out)
+    result = load_settings(None, {}, [("churn.horizon", "5d", ""), ("learning.challengers", "plain", "")])
+    settings = result.result(RuleSet.default())
+    for lane in range(3):
+        stored = redis_client.execute_command("HGETALL", Keys(PREFIX).lane_models(lane))
+        mine, its = (LaneModels(settings.windows, challengers=settings.challengers) for _ in range(2))
+        mine.restore({name.decode(): data for name, data in stored.items()})
+        its.restore(found.parts[lane])
+        assert its.digest() == mine.digest()
+        assert its.balance()["event"]["taken"] > 0
+    assert main(["models", "export", "--redis", url, "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again").read_bytes() == out.read_bytes()
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(out.read_bytes()[:-1])
+    with pytest.raises(CorruptState, match="henji models export"):
+        read_model_file(damaged)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -244,6 +277,9 @@ def test_a_replay_obeys_orders_that_stand_in_its_log(
         (["rollback", "--out", "OUT", "--request", "a b"], "--request: expected 1 to 64 characters"),
         (["rollback", "--out", "MISSING"], "--out: expected a file that can be written"),
         (["promote"], "Missing argument"),
+        (["export", "--redis", "URL", "--out", "MISSING"], "--out: expected a file that can be written"),
+        (["export", "--out", "OUT"], "--redis: expected the URL"),
+        (["export", "--redis", "URL"], "Missing option"),
         (["list"], "--redis: expected the URL"),
         (["show", "churn_event"], "--redis: expected the URL"),
         (["list", "--redis", "URL", "--prefix", "replay:other:"], "expected a board under replay:other:"),

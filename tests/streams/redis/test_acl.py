@@ -12,6 +12,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from engine.errors import LedgerConflict, UsageError
+from engine.model_watch import ModelWatch
 from streams.cli import main
 from streams.cli.stores import boards
 from streams.redis.access import RedisAccess
@@ -60,7 +61,7 @@ def login(redis_server: EmbeddedRedis, redis_client: RedisClient) -> Iterator[Lo
     yield client
     for each in made:
         each.close()
-    for user in ("henji-writer", "henji-reader", "henji-alerts"):
+    for user in ("henji-writer", "henji-reader", "henji-alerts", "henji-models"):
         redis_client.execute_command("ACL", "DELUSER", user)
 
 
@@ -214,6 +215,35 @@ def test_the_taker_of_alerts_can_take_them_and_has_no_command_to_spare(
     ):
         with pytest.raises(NoPermissionError):
             client.execute_command(*command.split())
+
+
+def test_who_looks_at_models_can_do_so_and_has_no_command_to_spare(
+    board: RedisLedger, login: Login, redis_server: EmbeddedRedis, redis_client: RedisClient, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    made = outcome([])
+    figures = {"n": "1", "taken": "1", "learned": "1", "pending": "0", "erased": "0"}
+    made.model_rows = {"churn_event": {**figures, "model": "blend", "version": "blend2", "number": "0"}}
+    made.models = {f"event.watch.{name}": data for name, data in ModelWatch("event", 0).snapshot().items()}
+    board.commit([made], position(2))
+    client = login("henji-models")
+    redis_client.execute_command("CONFIG", "RESETSTAT")
+    url = redis_server.url.replace("unix://", f"unix://henji-models:{PASSWORD}@")
+    assert main(["models", "list", "--redis", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["champions"] == {"blend": [0]}
+    assert main(["models", "show", "churn_event", "--redis", url]) == 0
+    assert main(["models", "export", "--redis", url, "--out", str(tmp_path / "models")]) == 0
+    assert main(["models", "promote", "blend", "--redis", url, "--out", str(tmp_path / "orders")]) == 0
+    client.execute_command("PING")
+    login("henji-models", db=1).execute_command("PING")
+    assert used(redis_client) == allowed("henji-models")
+    for command in ("HGETALL henji:{0}:customers", "GET henji:{0}:lane", "HSET risk:model:churn_event n:0 5"):
+        with pytest.raises(NoPermissionError):
+            client.execute_command(*command.split())
+    login("henji-reader")
+    reader = redis_server.url.replace("unix://", f"unix://henji-reader:{PASSWORD}@")
+    assert main(["models", "list", "--redis", reader]) == 2
+    assert "henji:{0}:models: expected a Redis user who may do this" in capsys.readouterr().err
 
 
 def test_a_user_who_may_not_ask_info_is_told_that_nothing_is_known(login: Login) -> None:
