@@ -285,11 +285,6 @@ class LivePartition:
         lanes = self._group.lanes.items()
         return {number: lane.models.rows(lane.clock, everything=True) for number, lane in lanes if lane.clock >= 0}
 
-    @property
-    def told(self) -> dict[int, int]:
-        """Lane -> the last exchange that it has handed out for, ms; -1 before the first."""
-        return {number: lane.sharing.told for number, lane in self._group.lanes.items()}
-
     def _compare(self, record: Any) -> None:
         expected = self.next_offset - 1
         if record.offset != expected or record_hash(record) != self._last_hash:
