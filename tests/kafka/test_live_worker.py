@@ -15,11 +15,12 @@ import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
+from streams.cli import main
 from streams.kafka.connection import Connection
 from streams.kafka.producer import partition_for, start_producer, stop_producer
 from streams.redis.board import RiskBoard
 from tests.kafka.conftest import Broker
-from tests.kafka.deployment import Deployment, until
+from tests.kafka.deployment import Deployment, replayed, until
 
 pytestmark = pytest.mark.slow
 
@@ -234,3 +235,41 @@ def test_a_log_line_is_one_json_object_when_it_is_asked_for(deployed: Callable[.
     lines = [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
     assert {"time", "level", "logger", "message"} <= set(lines[0])
     assert any(line.get("partition") in (0, 1) for line in lines)
+
+
+def test_models_are_promoted_and_rolled_back_under_a_running_worker_and_a_replay_agrees(
+    deployed: Callable[..., Deployment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment = deployed(learning__challengers="plain", worker__share="none")
+    # Of a year ago, as while old events are filled in: an order of now must not make the rest of them late.
+    old = now_ms() - 365 * 86_400_000
+    customers = [f"c{n}" for n in range(8)]
+    first, second, third = (
+        keyed(*(event(f"e{round}-{who}", who, old + round * 60_000, "view") for who in customers)) for round in range(3)
+    )
+    produce(deployment, first)
+    worker = deployment.start_worker()
+    deployment.wait_until_read(8)
+    where = ["--redis", deployment.redis.url, "--kafka", deployment.brokers, "--topic", deployment.names.events]
+    told: list[dict[str, Any]] = []
+    for records, read, command in ((second, 12, ["promote", "plain"]), (third, 24, ["rollback"])):
+        assert main(["models", *command, *where]) == 0
+        deployment.wait_until_read(read)
+        told.append(_listed(deployment, capsys))
+        produce(deployment, records)
+        deployment.wait_until_read(read + 8)
+    assert [list(facts["champions"]) for facts in told] == [["plain"], ["blend"]]
+    shown = get(f"{worker._listening()}/metrics")[1].decode()
+    assert 'henji_champion_info{lane="0",model="blend",version="blend2"} 1.0' in shown
+    assert "henji_labels_learned_total" in shown
+    deployment.stop_workers()
+    answers = deployment.answers()
+    assert tuple(answers.counts) == (32, 32, 0, 0, 0)
+    assert answers.digest == replayed(deployment.settings).answers.digest
+
+
+def _listed(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["models", "list", "--redis", deployment.redis.url, "--json"]) == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
