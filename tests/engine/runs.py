@@ -80,7 +80,7 @@ class FixedModels(LaneModels):
     def erase(self, mark: Landmark) -> None:
         self.erased.append(mark)
 
-    def rows(self, now: int) -> dict[str, dict[str, str]]:
+    def rows(self, now: int, *, everything: bool = False) -> dict[str, dict[str, str]]:
         return {}
 
     def snapshots(self) -> dict[str, bytes | None]:
