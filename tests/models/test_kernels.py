@@ -59,7 +59,8 @@ def chosen(monkeypatch: pytest.MonkeyPatch, compiled: ModuleType | None) -> Any:
 
 def test_a_compiled_module_of_another_source_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     other = ModuleType("models._compiled")
-    vars(other).update(Kernel=object, Frame=object, dot=None, grouped=None, moved=None, products=None, SOURCE=kernels.digest("other"))
+    parts = ("Kernel", "Frame", "dot", "grouped", "moved", "products")
+    vars(other).update(dict.fromkeys(parts, object), SOURCE=kernels.digest("other"))
     stale = chosen(monkeypatch, other)
     assert ("stale", False, CORES["unrolled"]) == (stale.STATE, stale.COMPILED, stale.CORE)
     source = Path(kernel.__file__ or "").read_text("utf-8")
