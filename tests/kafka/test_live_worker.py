@@ -20,7 +20,7 @@ from streams.kafka.connection import Connection
 from streams.kafka.producer import partition_for, start_producer, stop_producer
 from streams.redis.board import RiskBoard
 from tests.kafka.conftest import Broker
-from tests.kafka.deployment import Deployment, replayed, until
+from tests.kafka.deployment import Deployment, differences, replayed, until
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +183,29 @@ def test_an_idle_lane_gets_ticks_and_a_flag_ends_without_an_event_but_not_while_
     assert deployment.answers().counts.late == 0
     assert watermark(3) == T0 + 2_000
     assert watermark(1) > now + 5_000
+
+
+def test_lanes_tell_each_other_what_they_have_learned_and_a_replay_of_the_topic_says_the_same(
+    deployed: Callable[..., Deployment],
+) -> None:
+    deployment = deployed(worker__tick="none")
+    lanes = [next(n for n in (f"c{i}" for i in range(99)) if partition_for(n, 4) == lane) for lane in range(3)]
+    deployment.start_worker()
+    deployment.wait_until_shared()
+    produce(deployment, keyed(*(event(f"e{n}", customer, now_ms()) for n, customer in enumerate(lanes))))
+
+    def has_merged(lane: int) -> bool:
+        found = deployment.client.execute_command("HKEYS", f"henji:{{{lane}}}:models")
+        return [name for name in found if name.startswith(b"share.")] == [b"share.book"]
+
+    # The fourth lane never had an event: the others tell it.
+    until("all lanes have merged", lambda: all(map(has_merged, range(4))), timeout_s=60)
+    deployment.wait_until_read(3 + 3 + 4 * 3)
+    deployment.stop_workers()
+    answers = deployment.answers()
+    assert answers.counts.applied >= 18
+    assert answers.counts.late == answers.counts.dead == 0
+    assert differences(answers, replayed(deployment.settings).answers) == []
 
 
 # The embedded broker takes a fetch beyond the end of a log for one that waits.
