@@ -310,7 +310,8 @@ BOARD_KEYS = (
         "model",
         "model:<name>",
         "hash",
-        "How good a model is, per lane (each learns by itself), judged by predictions whose label has come. Names: "
+        "How good a model is, per lane (each learns from its own customers), judged by predictions whose label has "
+        "come. Names: "
         "`churn_event`, `churn_silence`, `engagement_*`, `contact_*`, by what the score was made at; "
         "`churn_event:<version>` and `churn_silence:<version>` are challengers, which no score on the board is of. "
         "`henji models list` sums up.",
@@ -374,7 +375,7 @@ LEDGER_KEYS = (
         "models",
         "henji:{<lane>}:models",
         "hash",
-        "Snapshots of the models.",
+        "Snapshots of the models, and what exchanges with other lanes need (`share.*`).",
         (FieldSpec("<model>", "the snapshot, data with schema and version", 16_777_216),),
         reader=_NOBODY,
         open_fields=True,
