@@ -23,6 +23,8 @@ def main() -> int:
     broker = "apache" if shutil.which("java") and shutil.which("mvn") else "embedded"
     commands = [
         ["learner"],
+        ["scoring", *(["--rounds", "20"] if quick else [])],
+        ["drift", *(["--seeds", "2"] if quick else [])],
         ["leavers", *(["--seeds", "1", "--events", "20000"] if quick else [])],
         ["memory", "--customers", "200" if quick else "2000"],
         ["live", "--broker", broker, *(["--events", "5000", "--rounds", "1", "--seconds", "5"] if quick else [])],
