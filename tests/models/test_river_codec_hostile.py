@@ -177,7 +177,7 @@ def test_a_tree_without_end_is_refused() -> None:
 
 def test_depth_number_and_length_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     deep = b"\x92\xb0river-classifier" + b"\x91" * 100_000 + b"\xc0"
-    with pytest.raises(SnapshotDamaged, match="lists"):
+    with pytest.raises(SnapshotDamaged, match="recursion depth"):
         RiverClassifier.restore(sealed(deep))
     monkeypatch.setattr(river_codec, "MAX_RECORDS", 10)
     with pytest.raises(SnapshotDamaged, match="at most 10 records"):
