@@ -209,7 +209,8 @@ class Memory:
             "attributes": self.attributes,
             "states": [[n, c, s.base.encode(), s.items, s.capped] for (n, c), s in self.states.items()],
             "composites": [[n, c.encode()] for n, c in self.composites.items()],
-            "scores": [[n, s.since, s.cause] for n, s in self.scores.items() if s.since is not None],
+            # In the order of the rules: those that are not up are not stored, and would come back behind the others.
+            "scores": [[n, s.since, s.cause] for n, s in sorted(self.scores.items()) if s.since is not None],
             "normals": [[name, normal.encode()] for name, normal in self.normals.items()],
             "overrides": [[f, c, words] for (f, c), words in self.overrides.items()],
             "episodes": self.episodes.encode(),
