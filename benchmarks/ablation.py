@@ -3,7 +3,7 @@
     python -m benchmarks.ablation DIR [--log cdnow,...] [--drop n_1d,mood] [--candidates] [--json]
     python -m benchmarks.ablation --simulated [--events 60000] [--days 240] [--seeds 1,2,3] [--candidates] [--json]
 
-DIR holds the four public logs in the event format (docs/events.md), named as in `CASES`. A log is replayed once, in one
+DIR holds the four public logs in the event format (docs/events.md), named as in `benchmarks.quality`. A log is replayed once, in one
 lane, and every score is recorded with its features, and every label at its place in the stream. Then all variants learn
 the recorded stream side by side: one without each feature, without each group, with each candidate. A feature that is
 held constant scales to 0, so it takes no part; the prior, which is no feature, keeps what it reads. With nothing left
@@ -23,7 +23,6 @@ import gzip
 import json
 import math
 import sys
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.candidates import CANDIDATES, Candidates
+from benchmarks.quality import CASES, Case, instances
 from engine.catalogue import CATALOGUE, PLACE
 from engine.decode import decode
 from engine.duration import DAY_MS
@@ -50,31 +50,11 @@ from models.mixture import RATE, SCORE_LIMIT
 from models.split_window import CLIP_Z, DOUBT, INTERCEPT_LEAK, LEAK, LEAK_EVERY, LOOK_EVERY
 from streams.simulate import Campus, SimulationSettings
 
-__all__ = ["CASES", "Case", "Recording", "Variants", "effects", "record", "relearn"]
+__all__ = ["Recording", "Variants", "effects", "record", "relearn"]
 
 Numbers = npt.NDArray[np.float64]
 
 _P_MIN: Final = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A public log and its protocol; days count from the log's first midnight, UTC."""
-
-    name: str
-    kind: str
-    horizon_d: int
-    from_day: int
-    per_day: bool
-    until_day: float = math.inf
-
-
-CASES: Final = (
-    Case("cdnow", "purchase", 90, 273, True),
-    Case("collegemsg", "interact", 7, 49, False),
-    Case("servicenow", "request", 14, 45, False, 93),
-    Case("grocery", "purchase", 90, 365, True),
-)
 
 
 class _Mark(Landmark):
@@ -449,32 +429,15 @@ def variants_of(drop: Sequence[str], candidates: bool) -> dict[str, Numbers]:
 
 def _judged(case: Case, recording: Recording, events: Sequence[Event]) -> list[tuple[int, int]]:
     """Number and label of the scores that the protocol judges."""
-    chosen = [e for e in events if e.kind == case.kind]
-    first = min(e.ts for e in chosen) // DAY_MS * DAY_MS
-
-    def day(ts: int) -> float:
-        return float((ts - first) // DAY_MS) if case.per_day else (ts - first) / DAY_MS
-
-    times: dict[str, list[float]] = defaultdict(list)
-    for event in sorted(chosen, key=lambda e: e.ts):
-        if day(event.ts) < case.until_day:
-            times[event.customer_id or ""].append(day(event.ts))
-    last = max(days[-1] for days in times.values())
-    ids = {(e.customer_id, e.event_id) for e in chosen}
-    found: dict[tuple[str, float, int], int] = {}
-    for number, (customer, event_id, at) in enumerate(
-        zip(recording.customer, recording.event_id, recording.at, strict=True)
-    ):
-        if recording.trigger[number] == EVENT and (customer, event_id) in ids:
-            t = day(at)
-            if case.from_day <= t < case.until_day and t + case.horizon_d <= last:
-                found[customer, t, 0 if case.per_day else number] = number
-    out = []
-    for (customer, t, _), number in found.items():
-        days = times[customer]
-        following = bisect_right(days, t)
-        out.append((number, int(following == len(days) or days[following] > t + case.horizon_d)))
-    return out
+    acts = [(e.customer_id or "", e.ts) for e in events if e.kind == case.kind]
+    ids = {(e.customer_id, e.event_id) for e in events if e.kind == case.kind}
+    numbers = [
+        number
+        for number, of in enumerate(zip(recording.customer, recording.event_id, strict=True))
+        if recording.trigger[number] == EVENT and of in ids
+    ]
+    made = ((recording.customer[number], recording.at[number]) for number in numbers)
+    return [(numbers[place], label) for place, label, _ in instances(case, acts, made)]
 
 
 def _assert_equal(name: str, again: Numbers, engine: Numbers) -> None:

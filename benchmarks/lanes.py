@@ -4,101 +4,33 @@
 
 DIR holds the public logs in the event format (docs/events.md), named as in `CASES`. Each is replayed with every number
 of lanes and every interval of the exchange (with one lane there is nothing to share); event scores are judged by the
-protocol of docs/learning.md. Exit code 1 if a gate is missed: with 16 lanes that share daily, the log-loss of CDNOW
-and of CollegeMsg is at most .003 above that of one lane. A gate whose runs were not asked for is not looked at.
-
+protocol and with the settings of `benchmarks.quality`. Exit code 1 if a gate is missed: with 16 lanes that share daily,
+the log-loss of a log is at most .003 above that of one lane. A gate whose runs were not asked for is not looked at.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import sys
-import tempfile
 import time
-from bisect import bisect_right
-from collections import defaultdict
-from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 
-from benchmarks.quality import scores
-from engine.duration import DAY_MS, parse_duration
-from engine.rules import RuleSet
-from engine.settings import ResultSettings
-from streams.cli.replay import run_replay
-from streams.reader.log import open_log
+from benchmarks import quality
+from benchmarks.quality import Case, replayed
+from engine.duration import parse_duration
 
-__all__ = ["CASES", "LaneCase"]
+__all__ = ["CASES"]
 
 GATE_LANES, GATE_SHARE, GATE_COST = 16, "1d", 0.003
 
-
-@dataclass(frozen=True, slots=True)
-class LaneCase:
-    """A log and how it is judged; days from the log's first midnight, UTC; `per_day`: a customer's last score a day."""
-
-    name: str
-    kind: str
-    horizon_d: int
-    from_day: int
-    until_day: int | None
-    per_day: bool
-    has_gate: bool
+CASES = tuple(case for case in quality.CASES if case.name in ("collegemsg", "servicenow", "cdnow"))
+"""Logs with as many customers as lanes need."""
 
 
-CASES = (
-    LaneCase("collegemsg", "interact", 7, 49, None, False, True),
-    LaneCase("servicenow", "request", 14, 45, 93, False, False),
-    LaneCase("cdnow", "purchase", 90, 273, None, True, True),
-)
-
-
-def judged(case: LaneCase, log: Path, predictions: Path) -> list[tuple[float, int]]:
-    """Pairs of churn score and label, 1 if no event of the kind follows within the horizon."""
-    with gzip.open(log, "rt") as lines:
-        events = [(e["customer_id"], e["ts"], e["event_id"]) for e in map(json.loads, lines) if e["kind"] == case.kind]
-    ids = {(customer, event_id) for customer, _, event_id in events}
-    first = min(ts for _, ts, _ in events) // DAY_MS * DAY_MS
-
-    def day(ts: int) -> float:
-        return float((ts - first) // DAY_MS) if case.per_day else (ts - first) / DAY_MS
-
-    times: dict[str, list[float]] = defaultdict(list)
-    for customer, ts, _ in sorted(events, key=lambda e: e[1]):
-        times[customer].append(day(ts))
-    last = max(days[-1] for days in times.values()) - case.horizon_d
-    until = last if case.until_day is None else min(last, case.until_day - case.horizon_d)
-    made: dict[tuple[str, float, int], float] = {}
-    with predictions.open() as lines:
-        for number, p in enumerate(map(json.loads, lines)):
-            at = day(p["at"])
-            if p["trigger"] == "event" and (p["customer_id"], p["event_id"]) in ids and case.from_day <= at <= until:
-                made[p["customer_id"], at, 0 if case.per_day else number] = p["churn"]
-    pairs = []
-    for (customer, at, _), churn in made.items():
-        days = times[customer]
-        place = bisect_right(days, at)
-        following = days[place] if place < len(days) else inf
-        pairs.append((churn, int(following > at + case.horizon_d)))
-    return pairs
-
-
-def _run(case: LaneCase, path: Path, lanes: int, share: str) -> dict[str, float]:
-    rules = RuleSet.default()
-    settings = ResultSettings(
-        lanes=lanes,
-        churn_horizon_ms=case.horizon_d * DAY_MS,
-        rules=rules.version,
-        share_ms=None if share == "none" else parse_duration(share),
-    )
+def _run(case: Case, path: Path, lanes: int, share: str) -> dict[str, float]:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as place:
-        predictions = Path(place) / "predictions.jsonl"
-        outputs = {"predictions": predictions}
-        run, _ = run_replay(open_log([path]), settings, rules, url="none", outputs=outputs, quiet=True)
-        figures = scores(judged(case, path, predictions))
+    run, figures = replayed(case, path, lanes, None if share == "none" else parse_duration(share))
     shared = min(lane.record.tallies.get("shared", 0) for lane in run.lanes)
     return {**figures, "exchanges": shared, "seconds": time.monotonic() - started}
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf, log
 from pathlib import Path
@@ -28,8 +29,9 @@ from engine.rules import RuleSet
 from engine.settings import ResultSettings
 from streams.cli.replay import run_replay
 from streams.reader.log import open_log
+from streams.replay.run import Replay
 
-__all__ = ["CASES", "Case", "deviance", "scores"]
+__all__ = ["CASES", "Case", "Instance", "deviance", "instances", "replayed", "scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +104,62 @@ def deviance(pairs: list[tuple[float, int]]) -> float:
     return total / len(pairs)
 
 
-def _judged(case: Case, path: Path, predictions: Path) -> list[tuple[float, float, int, int]]:
-    """Churn, engagement, churn label and days with an event, of every instance."""
-    with gzip.open(path, "rt") as lines:
-        events = [(e["customer_id"], e["ts"], e["event_id"]) for e in map(json.loads, lines) if e["kind"] == case.kind]
-    ids = {(customer, event_id) for customer, _, event_id in events}
-    first = min(ts for _, ts, _ in events) // DAY_MS * DAY_MS
+Instance = tuple[int, int, int]
+"""Place of a score among those that were made, churn label, days with an event within the horizon."""
+
+
+def instances(case: Case, acts: Iterable[tuple[str, int]], made: Iterable[tuple[str, int]]) -> list[Instance]:
+    """The scores that the protocol judges, with what then came.
+
+    Parameters
+    ----------
+    case
+        The protocol.
+    acts
+        Customer and time (ms) of the events of the case's kind.
+    made
+        Customer and time (ms) of the scores that such events made, in the order in which they were made.
+    """
+    ordered = sorted(acts, key=lambda act: act[1])
+    first = ordered[0][1] // DAY_MS * DAY_MS
 
     def day(ts: int) -> float:
         return float((ts - first) // DAY_MS) if case.per_day else (ts - first) / DAY_MS
 
     times: dict[str, list[float]] = defaultdict(list)
-    for customer, ts, _ in sorted(events, key=lambda e: e[1]):
+    for customer, ts in ordered:
         if day(ts) < case.until_day:
             times[customer].append(day(ts))
     last = max(days[-1] for days in times.values())
-    made: dict[tuple[str, float, int], tuple[float, float]] = {}
-    with predictions.open() as lines:
-        for number, p in enumerate(map(json.loads, lines)):
-            if p["trigger"] != "event" or (p["customer_id"], p["event_id"]) not in ids:
-                continue
-            at = day(p["at"])
-            if case.from_day <= at <= last - case.horizon_d:
-                made[p["customer_id"], at, 0 if case.per_day else number] = (p["churn"], p["engagement"])
+    chosen: dict[tuple[str, float, int], int] = {}
+    for place, (customer, ts) in enumerate(made):
+        at = day(ts)
+        if case.from_day <= at <= last - case.horizon_d:
+            chosen[customer, at, 0 if case.per_day else place] = place
     out = []
-    for (customer, at, _), (churn, engagement) in made.items():
+    for (customer, at, _), place in chosen.items():
         days = times[customer]
         begin, end = bisect_right(days, at), bisect_right(days, at + case.horizon_d)
-        out.append((churn, engagement, int(begin == end), len({int(day) for day in days[begin:end]})))
+        out.append((place, int(begin == end), len({int(day) for day in days[begin:end]})))
     return out
 
 
-def _run(case: Case, path: Path, lanes: int) -> dict[str, float]:
+def _judged(case: Case, path: Path, predictions: Path) -> list[tuple[float, float, int, int]]:
+    """Churn, engagement, churn label and days with an event, of every instance."""
+    with gzip.open(path, "rt") as lines:
+        events = [e for e in map(json.loads, lines) if e["kind"] == case.kind]
+    ids = {(e["customer_id"], e["event_id"]) for e in events}
+    with predictions.open() as lines:
+        made = [
+            p for p in map(json.loads, lines) if p["trigger"] == "event" and (p["customer_id"], p["event_id"]) in ids
+        ]
+    acts = [(e["customer_id"], e["ts"]) for e in events]
+    judged = instances(case, acts, ((p["customer_id"], p["at"]) for p in made))
+    return [(made[place]["churn"], made[place]["engagement"], label, n_days) for place, label, n_days in judged]
+
+
+def replayed(case: Case, path: Path, lanes: int, share_ms: int | None = None) -> tuple[Replay, dict[str, float]]:
+    """Replay a log with the settings of its case, and the figures of its scores."""
     rules = RuleSet.default()
     horizon_ms = case.horizon_d * DAY_MS
     settings = ResultSettings(
@@ -142,15 +168,16 @@ def _run(case: Case, path: Path, lanes: int) -> dict[str, float]:
         engagement_horizon_ms=horizon_ms,
         activity=frozenset((case.kind,)),
         rules=rules.version,
+        share_ms=share_ms,
     )
     with tempfile.TemporaryDirectory() as place:
         predictions = Path(place) / "predictions.jsonl"
-        run_replay(open_log([path]), settings, rules, url="none", outputs={"predictions": predictions})
+        run, _ = run_replay(open_log([path]), settings, rules, url="none", outputs={"predictions": predictions})
         judged = _judged(case, path, predictions)
     figures = scores([(churn, label) for churn, _, label, _ in judged])
     if "poisson_deviance" in case.gates:
         figures["poisson_deviance"] = deviance([(engagement, n_days) for _, engagement, _, n_days in judged])
-    return figures
+    return run, figures
 
 
 def _missed(case: Case, figures: dict[str, float]) -> list[str]:
@@ -173,7 +200,7 @@ def main() -> int:
     failed = False
     for case in CASES:
         if options.only in (None, case.name):
-            figures = _run(case, options.directory / f"{case.name}.jsonl.gz", options.lanes)
+            _, figures = replayed(case, options.directory / f"{case.name}.jsonl.gz", options.lanes)
             missed = _missed(case, figures)
             failed |= bool(missed)
             report[case.name] = {**{k: round(v, 4) for k, v in figures.items()}, "missed": missed}
