@@ -3,11 +3,11 @@
     python -m benchmarks.ablation DIR [--log cdnow,...] [--drop n_1d,mood] [--candidates] [--json]
     python -m benchmarks.ablation --simulated [--events 60000] [--days 240] [--seeds 1,2,3] [--candidates] [--json]
 
-DIR holds the four public logs in the event format (docs/events.md), named as in `benchmarks.quality`. A log is replayed once, in one
-lane, and every score is recorded with its features, and every label at its place in the stream. Then all variants learn
-the recorded stream side by side: one without each feature, without each group, with each candidate. A feature that is
-held constant scales to 0, so it takes no part; the prior, which is no feature, keeps what it reads. With nothing left
-out the scores are those of the engine (asserted, to 1e-9).
+DIR holds the four public logs in the event format (docs/events.md), named as in `benchmarks.quality`. A log is
+replayed once, in one lane, and every score is recorded with its features, and every label at its place in the stream.
+Then all variants learn the recorded stream side by side: one without each feature, without each group, with each
+candidate. A feature that is held constant scales to 0, so it takes no part; the prior, which is no feature, keeps what
+it reads. With nothing left out the scores are those of the engine (asserted, to 1e-9).
 
 Of a public log the event scores are judged by the protocol of docs/learning.md; of a simulated one all examples whose
 label has matured, after the first third of the log, event, silence and contact apart. Printed is the change of log-loss
