@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.engine.runs import DAY, T0, FixedModels, Run, trace
 from tests.engine.stored_every_event import a_run, digest, rough_log
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
@@ -17,6 +24,25 @@ def test_storing_everything_after_every_event_and_batches_of_any_size_change_no_
     reborn.feed(log, 1)
     assert kept.lane.models.champion == "plain"
     assert digest(kept) == digest(some) == digest(reborn)
+
+
+@pytest.mark.slow
+def test_the_seed_of_hashes_changes_no_bit() -> None:
+    command = [sys.executable, "-m", "tests.engine.stored_every_event", "--digest", "--events", "1000"]
+    said = [
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0] == said[1]
+    assert "customers" in said[0]
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
