@@ -485,8 +485,8 @@ class Lane:
         update_score_flags(
             memory,
             self._flagging.index(memory),
-            {"churn": scores.churn, "engagement": scores.engagement, "contact": scores.contact},
-            {name: self.models.n_learned(trigger, name) for name in ("churn", "engagement", "contact")},
+            {"churn": scores.churn, "engagement": scores.engagement},
+            {name: self.models.n_learned(trigger, name) for name in ("churn", "engagement")},
             at,
             event_id or at,
             self.settings.churn_horizon_ms,

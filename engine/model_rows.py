@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from engine.model_watch import RECENT_MS, ModelWatch
-from models.metric_book import Metrics
-from models.metrics import ClassificationMetrics, CountMetrics
+from models.metrics import ClassificationMetrics
 
 __all__ = ["challenger_row", "model_rows", "reliability"]
 
@@ -61,25 +60,12 @@ def model_rows(
     """
     trigger = watch.trigger
     version = versions[champion]
-    churn, engagement, contact = watch.churn, watch.engagement, watch.contact
-    all_time: dict[str, ClassificationMetrics | CountMetrics] = {
-        "churn": churn.total(version=version),
-        "engagement": engagement.total(),
-        "contact": contact.total(),
-    }
-    recent: dict[str, ClassificationMetrics | CountMetrics] = {
-        "churn": churn.recent(now, RECENT_MS, version=version),
-        "engagement": engagement.recent(now, RECENT_MS),
-        "contact": contact.recent(now, RECENT_MS),
-    }
     rows: dict[str, dict[str, str]] = {}
-    for label, total in all_time.items():
+    for label in ("churn", "engagement", "contact"):
         learned, erased = balance[f"{label}_learned"], balance[f"{label}_erased"]
-        row = _all_figures(total, recent[label])
+        row = _figures(watch, label, version if label == "churn" else None, now)
         row |= {"taken": str(balance["taken"]), "learned": str(learned), "erased": str(erased)}
         row["pending"] = str(balance["taken"] - learned - erased)
-        if isinstance(total, ClassificationMetrics):
-            row["reliability"] = reliability(total)
         rows[f"{label}_{trigger}"] = row
     numbers = {name: number for number, name in enumerate(versions)}
     shown = rows[f"churn_{trigger}"]
@@ -91,9 +77,8 @@ def model_rows(
         row = rows[challenger_row(trigger, its)] = {}
         if name == champion:
             continue
-        metrics, late = churn.total(version=its), churn.recent(now, RECENT_MS, version=its)
-        row |= _all_figures(metrics, late)
-        row |= {"model": name[:64], "version": its, "number": str(numbers[name]), "reliability": reliability(metrics)}
+        row |= _figures(watch, "churn", its, now)
+        row |= {"model": name[:64], "version": its, "number": str(numbers[name])}
         compared = watch.paired[numbers[name]].get()
         for figure, value in (("difference", compared.mean), ("difference_se", compared.se_clustered)):
             if value is not None:
@@ -101,9 +86,17 @@ def model_rows(
     return rows
 
 
-def _all_figures(total: Metrics, recent: Metrics) -> dict[str, str]:
-    return _figures(total.get()) | {f"recent_{name}": text for name, text in _figures(recent.get()).items()}
-
-
-def _figures(figures: Mapping[str, float]) -> dict[str, str]:
-    return {name: format(value, ".6g") for name, value in figures.items()}
+def _figures(watch: ModelWatch, label: str, version: str | None, now: int) -> dict[str, str]:
+    """Figures of all time and of late, and the reliability of a probability; read anew only if they may be others."""
+    book = watch.books()[label]
+    read_at = (book.revision, book.span(now, RECENT_MS))
+    kept = watch.kept.get((label, version))
+    if kept is None or kept[0] != read_at:
+        total = book.total(version=version)
+        row = {name: format(value, ".6g") for name, value in total.get().items()}
+        late = book.recent(now, RECENT_MS, version=version).get()
+        row |= {f"recent_{name}": format(value, ".6g") for name, value in late.items()}
+        if isinstance(total, ClassificationMetrics):
+            row["reliability"] = reliability(total)
+        kept = watch.kept[label, version] = (read_at, row)
+    return dict(kept[1])

@@ -10,11 +10,20 @@ from engine.catalogue import PLACE
 from engine.landmarks import Landmark
 from models.drift import PREDICTION, RESIDUAL, DriftMonitor, Signal
 from models.errors import SnapshotForeign
-from models.metric_book import MetricBook
+from models.metric_book import NAME_LENGTH, MetricBook
 from models.metrics import ClassificationMetrics, CountMetrics
 from models.paired import PairedLoss
 
-__all__ = ["DRIFT_FEATURES", "FEATURES_EVERY", "NO_SEGMENT", "RECENT_MS", "DriftAlarm", "ModelWatch", "cluster_of"]
+__all__ = [
+    "DRIFT_FEATURES",
+    "FEATURES_EVERY",
+    "NO_SEGMENT",
+    "RECENT_MS",
+    "DriftAlarm",
+    "ModelWatch",
+    "cluster_of",
+    "segment_name",
+]
 
 DRIFT_FEATURES: Final = ("n_30d", "gap_mean", "tenure", "value_mean", "requests_30d", "complaints_30d", "received_1d")
 """Features whose means are watched: how often, in which rhythm, for how long, for how much; service and answers."""
@@ -70,6 +79,12 @@ class ModelWatch:
         Its name.
     n_challengers
         Churn models beside the one that is shown.
+
+    Attributes
+    ----------
+    kept
+        What was read of the books for the board, by label and version, and at which revision: most batches change few
+        of them, and to read all takes milliseconds.
     """
 
     def __init__(self, trigger: str, n_challengers: int) -> None:
@@ -79,6 +94,7 @@ class ModelWatch:
         self.contact: MetricBook[ClassificationMetrics] = MetricBook(ClassificationMetrics)
         self.paired = [PairedLoss("log_loss") for _ in range(n_challengers + 1)] if n_challengers else []
         self.drift = DriftMonitor(_SIGNALS)
+        self.kept: dict[tuple[str, str | None], tuple[object, dict[str, str]]] = {}
         self._paired_changed = False
 
     def predicted(self, mark: Landmark, number: int) -> list[DriftAlarm]:
@@ -110,7 +126,7 @@ class ModelWatch:
         """
         y, shown = mark.churned, mark.champion
         scores = mark.scores
-        self.churn.update(scores.churn, y, at=mark.at, version=versions[shown], segment=(segment or NO_SEGMENT)[:64])
+        self.churn.update(scores.churn, y, at=mark.at, version=versions[shown], segment=segment_name(segment))
         for number, p in enumerate(scores.rivals):
             if number != shown:
                 self.churn.update(p, y, at=mark.at, version=versions[number], segment=NO_SEGMENT)
@@ -130,7 +146,7 @@ class ModelWatch:
     def changed(self) -> dict[str, bytes]:
         """Name and bytes of each part that changed since the last call."""
         out: dict[str, bytes] = {}
-        for name, book in self._books().items():
+        for name, book in self.books().items():
             out |= {f"{name}/{part}": data for part, data in book.changed().items()}
         out |= {f"drift/{part}": data for part, data in self.drift.changed().items()}
         if self._paired_changed:
@@ -141,7 +157,7 @@ class ModelWatch:
     def snapshot(self) -> dict[str, bytes]:
         """All parts."""
         out: dict[str, bytes] = {}
-        for name, book in self._books().items():
+        for name, book in self.books().items():
             out |= {f"{name}/{part}": data for part, data in book.snapshot().items()}
         out |= {f"drift/{part}": data for part, data in self.drift.snapshot().items()}
         return out | {f"paired/{number}": one.snapshot() for number, one in enumerate(self.paired)}
@@ -158,6 +174,7 @@ class ModelWatch:
         for name, data in parts.items():
             book, _, part = name.partition("/")
             by_book.setdefault(book, {})[part] = data
+        self.kept.clear()
         if "churn" in by_book:
             self.churn = MetricBook.restore(ClassificationMetrics, by_book["churn"])
         if "engagement" in by_book:
@@ -172,8 +189,14 @@ class ModelWatch:
         for number in range(len(paired)):
             self.paired[number] = PairedLoss.restore(paired[str(number)])
 
-    def _books(self) -> dict[str, MetricBook[ClassificationMetrics] | MetricBook[CountMetrics]]:
+    def books(self) -> dict[str, MetricBook[ClassificationMetrics] | MetricBook[CountMetrics]]:
+        """The books by label."""
         return {"churn": self.churn, "engagement": self.engagement, "contact": self.contact}
+
+
+def segment_name(segment: str | None) -> str:
+    """The segment as metrics know it."""
+    return (segment or NO_SEGMENT)[:NAME_LENGTH]
 
 
 def cluster_of(customer_id: str) -> int:

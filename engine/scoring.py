@@ -21,7 +21,7 @@ from engine.duration import DAY_MS
 from engine.errors import CorruptState
 from engine.landmarks import TRIGGERS, Landmark, Windows
 from engine.model_rows import model_rows
-from engine.model_watch import NO_SEGMENT, DriftAlarm, ModelWatch
+from engine.model_watch import DriftAlarm, ModelWatch, segment_name
 from engine.reasons import reasons
 from engine.scores import Scores
 from models.base import Classifier, Regressor
@@ -264,7 +264,7 @@ class LaneModels:
         channel = self._channels[mark.trigger]
         channel.watch.engagement.update(
             mark.scores.engagement, mark.n_engaged, at=mark.at, version=channel.engagement.version,
-            segment=(segment or NO_SEGMENT)[:64],
+            segment=segment_name(segment),
         )  # fmt: skip
         channel.engagement.learn_one(mark.x, float(mark.n_engaged))
         channel.learned["engagement"] += 1
@@ -275,7 +275,7 @@ class LaneModels:
         channel = self._channels[mark.trigger]
         channel.watch.contact.update(
             mark.scores.contact, mark.contacted, at=mark.at, version=channel.contact.version,
-            segment=(segment or NO_SEGMENT)[:64],
+            segment=segment_name(segment),
         )  # fmt: skip
         channel.contact.learn(mark.x, mark.contacted)
         channel.learned["contact"] += 1

@@ -61,7 +61,7 @@ class DriftMonitor:
     [('prediction', 21, 'up', 0.25, 0.43)]
     """
 
-    __slots__ = ("_changed", "_channels", "_rule")
+    __slots__ = ("_changed", "_channels", "_is_moved", "_rule")
 
     def __init__(self, signals: Sequence[Signal], rule: DriftRule | None = None) -> None:
         names = [signal.name for signal in signals]
@@ -70,6 +70,7 @@ class DriftMonitor:
         self._rule = DriftRule() if rule is None else rule
         self._channels = {signal.name: DriftChannel(signal, self._rule) for signal in signals}
         self._changed: set[str] = set(names)
+        self._is_moved = True
 
     def update(self, name: str, value: float, at: int) -> Alarm | None:
         """Take one value of a signal in.
@@ -104,6 +105,7 @@ class DriftMonitor:
             # Its first time is the origin of its seasons, and stands in its own part.
             self._changed.add(name)
         channel.update(value, at)
+        self._is_moved = True
         return alarm
 
     def alarms(self) -> dict[str, tuple[int, Alarm | None]]:
@@ -117,11 +119,13 @@ class DriftMonitor:
     def changed(self) -> dict[str, bytes]:
         """Name and bytes of each part that changed since the last call; store them over those of the same name.
 
-        The part `open` (some 20 bytes a signal, and their names) is always among them; a signal's own part, 1 to 3 kB,
-        is if one of its blocks ended.
+        The part `open` (some 20 bytes a signal, and their names) is among them if a value came; a signal's own part, 1
+        to 3 kB, if one of its blocks ended.
         """
-        out = {_HEAD: self._head()} | {f"s/{name}": self._channel(name) for name in sorted(self._changed)}
+        out = {_HEAD: self._head()} if self._is_moved else {}
+        out |= {f"s/{name}": self._channel(name) for name in sorted(self._changed)}
         self._changed.clear()
+        self._is_moved = False
         return out
 
     def snapshot(self) -> dict[str, bytes]:
@@ -164,4 +168,5 @@ class DriftMonitor:
             state = unpack(_CHANNEL_KIND, parts[f"s/{signal.name}"], ChannelState)
             monitor._channels[signal.name] = DriftChannel.of(signal, monitor._rule, state, block)
         monitor._changed.clear()
+        monitor._is_moved = False
         return monitor

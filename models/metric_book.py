@@ -119,6 +119,12 @@ class MetricBook(Generic[M]):
         self._groups: dict[tuple[str, str], _Group[M]] = {}
         self._ranks: dict[tuple[str, str], int] = {}
         self._changed: set[str] = {_HEAD}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """How often the book has changed since it was made or restored: what was read at one revision holds for it."""
+        return self._revision
 
     @property
     def groups(self) -> list[tuple[str, str]]:
@@ -147,6 +153,7 @@ class MetricBook(Generic[M]):
         group = self._groups.get(key)
         if group is not None and bucket in group.buckets:
             group.buckets[bucket].update(p, y)
+            self._revision += 1
             self._changed.add(self._name(key, bucket))
             return
         one = self._metrics()
@@ -186,6 +193,7 @@ class MetricBook(Generic[M]):
         return key
 
     def _add(self, key: tuple[str, str], bucket: int, metrics: M) -> None:
+        self._revision += 1
         group = self._groups[key]
         newest = group.newest
         if newest is None or bucket > newest:
@@ -200,6 +208,7 @@ class MetricBook(Generic[M]):
         self._changed.add(self._name(key, bucket))
 
     def _age(self, key: tuple[str, str], metrics: M) -> None:
+        self._revision += 1
         group = self._groups[key]
         if group.old is None:
             group.old = self._metrics()
@@ -225,15 +234,17 @@ class MetricBook(Generic[M]):
 
         What is older than the buckets kept is missing, however long the window.
         """
-        first, last = (now - window_ms) // self._bucket_ms, now // self._bucket_ms
+        first, last = self.span(now, window_ms)
         out = self._metrics()
         for group in self._chosen(version, segment):
             for bucket in sorted(group.buckets):
-                # A window that begins with the last instant of a bucket does not touch it.
-                touched = (bucket + 1) * self._bucket_ms - 1 > now - window_ms
-                if first <= bucket <= last and touched:
+                if first <= bucket <= last:
                     out.merge(group.buckets[bucket])
         return out
+
+    def span(self, now: int, window_ms: int) -> tuple[int, int]:
+        """The first and the last bucket that (now - window_ms, now], ms, touches."""
+        return (now - window_ms + 1) // self._bucket_ms, now // self._bucket_ms
 
     def series(self, *, version: str | None = None, segment: str | None = None) -> list[tuple[int, M]]:
         """Start (ms) and sum of each bucket kept, oldest first; buckets without predictions are missing."""

@@ -148,6 +148,7 @@ def test_a_batch_stores_only_signals_whose_block_ended() -> None:
     for i in range(40):
         monitor.update("prediction", 0.3, i * DAY)
     assert sorted(monitor.changed()) == ["open", "s/prediction"]
+    assert monitor.changed() == {}
 
 
 def test_parts_are_small() -> None:
