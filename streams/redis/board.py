@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
-import orjson
-
-from engine.errors import CorruptState, StateIncompatible
-from streams.redis.catalogue import CONTRACT, INPUT_STALE_MS, INPUT_STATES
 from streams.redis.client import RedisClient, RedisPipeline, talking
-from streams.redis.keys import Keys, decode_id
-from streams.redis.views import (
-    AlertView,
-    CustomerView,
-    FlagView,
-    MetaView,
-    TimelineEntry,
-    WhyView,
-    read_alert,
-    read_customer,
-    read_flag,
-    read_meta,
+from streams.redis.desk_views import (
+    AlertState,
+    DeliveryView,
+    FactView,
+    GuidanceView,
+    ModelView,
+    QueueView,
+    RuleView,
+    ServiceView,
 )
+from streams.redis.keys import Keys
+from streams.redis.questions import Ask, Question, Questions, Snapshot
+from streams.redis.views import AlertView, CustomerView, FlagView, MetaView, TimelineEntry, WhyView
 
 __all__ = ["RiskBoard"]
+
+_Value = TypeVar("_Value")
 
 
 class RiskBoard:
@@ -57,69 +55,38 @@ class RiskBoard:
 
     def __init__(self, client: RedisClient, prefix: str = "risk:") -> None:
         self._client = client
-        self._keys = Keys(prefix)
+        self._questions = Questions(Keys(prefix))
 
     def customer(self, customer_id: str) -> CustomerView | None:
         """A customer at a glance; `None` for one that the board does not know."""
-        key = self._keys.customer(customer_id)
-        fields = self._hash(key)
-        return read_customer(key, customer_id, fields) if fields else None
+        return self._ask(self._questions.customer(customer_id))
 
     def flags(self, customer_id: str) -> list[FlagView] | None:
         """The flags of a customer, oldest first; empty: none is up; `None`: unknown customer.
 
         `FlagView.up` is worked out from `until` and the lane's watermark, so it is right when every worker is dead.
         """
-        key = self._keys.part("flags", customer_id)
-        customer, raw, meta = self._at_once(
-            ("HGETALL", self._keys.customer(customer_id)), ("HGETALL", key), ("HGETALL", self._keys.meta)
-        )
-        if not customer:
-            return None
-        lane = read_customer(key, customer_id, _text(key, customer)).lane
-        marks = read_meta(self._keys.meta, _text(self._keys.meta, meta), None).watermarks if meta else {}
-        watermark = None if lane is None else marks.get(lane)
-        flags = [read_flag(key, field, value, watermark) for field, value in _text(key, raw).items()]
-        return sorted(flags, key=lambda flag: (flag.since, flag.field))
+        return self._ask(self._questions.flags(customer_id))
 
     def why(self, customer_id: str) -> WhyView | None:
         """Reasons of the scores and evidence of the flags; `None` when there are none."""
-        key = self._keys.part("why", customer_id)
-        fields = {name: _json(key, name, value) for name, value in self._hash(key).items()}
-        if not fields:
-            return None
-        return WhyView(fields.pop("churn", None), fields.pop("engagement", None), fields)
+        return self._ask(self._questions.why(customer_id))
 
     def profile(self, customer_id: str) -> dict[str, str] | None:
         """Descriptive facts; `None` when there are none."""
-        return self._hash(self._keys.part("profile", customer_id)) or None
+        return self._ask(self._questions.profile(customer_id))
 
     def history(self, customer_id: str) -> dict[str, tuple[float | None, float | None]] | None:
         """Day (`YYYY-MM-DD`) -> last churn and engagement of that day, oldest first; `None` when there is none."""
-        key = self._keys.part("history", customer_id)
-        days = {day: _json(key, day, value) for day, value in sorted(self._hash(key).items())}
-        try:
-            return {day: (churn, engagement) for day, (churn, engagement) in days.items()} or None
-        except (TypeError, ValueError) as error:
-            raise CorruptState(f"{key}: expected pairs of scores, got {error}; run `henji verify`") from error
+        return self._ask(self._questions.history(customer_id))
 
     def timeline(self, customer_id: str) -> list[TimelineEntry] | None:
         """The last traces of both sides, oldest first; `None` when there are none."""
-        key = self._keys.part("timeline", customer_id)
-        (raw,) = self._at_once(("LRANGE", key, 0, -1))
-        try:
-            return [TimelineEntry(*_json(key, "element", value)) for value in raw] or None
-        except TypeError as error:
-            raise CorruptState(f"{key}: expected elements of 6 values, got {error}; run `henji verify`") from error
+        return self._ask(self._questions.timeline(customer_id))
 
     def top(self, index: str, n: int) -> list[tuple[str, float]]:
         """The first `n` of a leaderboard, the most urgent first: customer ids with their scores."""
-        key = self._keys.index(index)
-        (raw,) = self._at_once(("ZRANGE", key, 0, n - 1, "REV", "WITHSCORES")) if n > 0 else ([],)
-        try:
-            return [(decode_id(who.decode()), float(score)) for who, score in zip(raw[::2], raw[1::2], strict=True)]
-        except ValueError as error:
-            raise CorruptState(f"{key}: expected encoded customer ids, got {error}; run `henji verify`") from error
+        return self._ask(self._questions.top(index, n))
 
     def alerts(self, after: str = "0", count: int = 100) -> list[AlertView]:
         """Alerts after a stream id, oldest first.
@@ -131,12 +98,86 @@ class RiskBoard:
         count
             Most alerts to return.
         """
-        (entries,) = self._at_once(("XRANGE", self._keys.alerts, f"({after}", "+", "COUNT", count))
-        return [read_alert(self._keys.alerts, stream_id.decode(), fields) for stream_id, fields in entries or ()]
+        return self._ask(self._questions.alerts(after, count))
 
-    def alert(self, alert_id: str) -> dict[str, str] | None:
-        """State of an open alert; `None` when it is closed or was never open."""
-        return self._hash(self._keys.alert(alert_id)) or None
+    def last_alerts(self, count: int = 100) -> list[AlertView]:
+        """The newest `count` alerts, oldest first."""
+        return self._ask(self._questions.last_alerts(count))
+
+    def facts(self, after: str = "0", count: int = 100) -> list[FactView]:
+        """What people said of alerts after a stream id, oldest first; parameters as of `alerts`."""
+        return self._ask(self._questions.facts(after, count))
+
+    def news(
+        self, alerts_after: str, facts_after: str, *, count: int = 100, block_ms: int | None = None
+    ) -> tuple[list[AlertView], list[FactView]]:
+        """Alerts and facts after two stream ids, oldest first; waits for one when there is none.
+
+        Parameters
+        ----------
+        alerts_after, facts_after
+            Ids of the last ones seen, or `0`.
+        count
+            Most of each to return.
+        block_ms
+            How long to wait, ms; `None`: not at all. Shorter than the client waits for an answer (5 s by default).
+        """
+        return self._ask(self._questions.news(alerts_after, facts_after, count, block_ms))
+
+    def alert(self, alert_id: str) -> AlertState | None:
+        """State of an alert that is open or was closed lately; `None` for any other."""
+        return self._ask(self._questions.alert(alert_id))
+
+    def alerts_of(self, customer_id: str) -> list[AlertState]:
+        """The open alerts of a customer, oldest first; reads the whole queue, since contacts are no flags."""
+        return self._ask(self._questions.alerts_of(customer_id))
+
+    def queue(
+        self, name: str, now_ms: int, limit: int = 100, *, route: str | None = None, flag: str | None = None
+    ) -> QueueView:
+        """The open alerts in the order in which to look at them: incidents, waiting, acknowledged, snoozed.
+
+        Each full `WAITING_MS` that an alert waits lifts it by one priority; within a part of the queue the order is
+        (lifted priority, `since`, alert id).
+
+        Parameters
+        ----------
+        name
+            `open`: those that people were shown; `held`: those that nobody was.
+        now_ms
+            Until when alerts wait, ms: the wall clock on a live board, the newest watermark on that of a replay.
+        limit
+            Most rows to return.
+        route, flag
+            Only alerts of this route, of this flag.
+        """
+        return self._ask(self._questions.queue(name, now_ms, limit, route, flag))
+
+    def guidance(self) -> dict[str, GuidanceView]:
+        """Id -> what to say and what not to."""
+        return self._ask(self._questions.guidance())
+
+    def rules(self, flags: Iterable[str] | None = None) -> list[RuleView]:
+        """How the alerts of each rule fare, by flag; a rule that never raised one is missing.
+
+        Parameters
+        ----------
+        flags
+            Names to look at; `None`: all, which goes through the names of all keys (about 1 s per 3,000,000).
+        """
+        return self._ask(self._questions.rules(flags))
+
+    def delivery(self, n: int = 48) -> list[DeliveryView]:
+        """The newest `n` windows of delivery, the newest first; goes through the names of all keys, as `rules`."""
+        return self._ask(self._questions.delivery(n))
+
+    def service(self) -> list[ServiceView]:
+        """Scorecards of services by dimension and value; goes through the names of all keys, as `rules`."""
+        return self._ask(self._questions.service())
+
+    def models(self) -> list[ModelView]:
+        """How good the models are, by name; goes through the names of all keys, as `rules`."""
+        return self._ask(self._questions.models())
 
     def meta(self) -> MetaView | None:
         """Facts about the board; `None` when nobody ever wrote it.
@@ -146,15 +187,7 @@ class RiskBoard:
         StateIncompatible
             If the board is of another contract than this reader.
         """
-        raw, last = self._at_once(("HGETALL", self._keys.meta), ("XREVRANGE", self._keys.alerts, "+", "-", "COUNT", 1))
-        if not raw:
-            return None
-        view = read_meta(self._keys.meta, _text(self._keys.meta, raw), last[0][0].decode() if last else None)
-        if view.contract != CONTRACT:
-            raise StateIncompatible(
-                f"{self._keys.meta}: expected contract {CONTRACT}, got {view.contract}; use a client of that version"
-            )
-        return view
+        return self._ask(self._questions.meta())
 
     def input_state(self, lane: int, now_ms: int) -> str:
         """Whether what was sent for the customers of a lane is on the board.
@@ -172,44 +205,24 @@ class RiskBoard:
             `fresh`, `stale` or `unknown`, as the lane's worker said; `stale` when it said so more than 30 s ago, and
             `unknown` when it never did.
         """
-        (said,) = self._at_once(("HMGET", self._keys.meta, f"input:{lane}", f"input_at:{lane}"))
-        if None in said:
-            return "unknown"
+        return self._ask(self._questions.input_state(lane, now_ms))
+
+    def snapshot(self) -> Snapshot:
+        """The flags of all customers with the place in the alert stream from which to fold; reads all of the board."""
+        return self._ask(self._questions.snapshot())
+
+    def _ask(self, question: Question[_Value]) -> _Value:
         try:
-            word, said_at = said[0].decode(), int(said[1])
-        except ValueError as error:
-            raise CorruptState(
-                f"{self._keys.meta}: expected a state and a time of lane {lane}'s input, got {error}; "
-                "run `henji verify`"
-            ) from error
-        if word not in INPUT_STATES:
-            raise CorruptState(
-                f"{self._keys.meta}: expected {', '.join(INPUT_STATES)} in input:{lane}, got {word[:80]!r}; "
-                "run `henji verify`"
-            )
-        return "stale" if now_ms - said_at > INPUT_STALE_MS else word
+            ask = next(question)
+            while True:
+                ask = question.send(self._put(ask))
+        except StopIteration as answered:
+            value: _Value = answered.value
+            return value
 
-    def _hash(self, key: str) -> dict[str, str]:
-        (raw,) = self._at_once(("HGETALL", key))
-        return _text(key, raw)
-
-    def _at_once(self, *commands: tuple[str | int, ...]) -> list[Any]:
-        with talking(f"read {commands[0][1]}"):
-            pipe: RedisPipeline = self._client.pipeline(transaction=len(commands) > 1)
-            for command in commands:
+    def _put(self, ask: Ask) -> list[Any]:
+        with talking(f"read {ask.what}"):
+            pipe: RedisPipeline = self._client.pipeline(transaction=ask.together)
+            for command in ask.commands:
                 pipe.execute_command(*command)
             return pipe.execute()
-
-
-def _text(key: str, raw: Mapping[bytes, bytes]) -> dict[str, str]:
-    try:
-        return {name.decode(): value.decode() for name, value in raw.items()}
-    except UnicodeDecodeError as error:
-        raise CorruptState(f"{key}: expected text, got {error}; run `henji verify`") from error
-
-
-def _json(key: str, field: str, value: str | bytes) -> Any:
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise CorruptState(f"{key}: expected JSON in {field}, got {error}; run `henji verify`") from error

@@ -132,7 +132,27 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """One message of the alert stream; (`alert_id`, `seq`, `lane`) is its identity, `line` the public alert."""
+    """One message of the alert stream; (`lane`, `alert_id`, `seq`) is its identity.
+
+    Parameters
+    ----------
+    stream_id
+        Where it stands in the stream.
+    alert_id, seq, lane
+        The episode, the lane's counter, the lane.
+    priority
+        1 (look at it first) to 5.
+    route
+        To whom; empty when nobody is known.
+    scene
+        The traces as they were written; `traces` has them read.
+    line
+        The public alert: `op`, `flag`, `customer_id` and so on.
+    held
+        Empty: for people; else why they are not shown it.
+    guidance
+        Id of a text of `RiskBoard.guidance`, or empty.
+    """
 
     stream_id: str
     alert_id: str
@@ -140,8 +160,31 @@ class AlertView:
     lane: int
     priority: int
     route: str
-    scene: list[str]
+    scene: list[Any]
     line: dict[str, Any]
+    held: str = ""
+    guidance: str = ""
+
+    @property
+    def identity(self) -> tuple[int, str, int]:
+        """What two messages have in common that are the same."""
+        return self.lane, self.alert_id, self.seq
+
+    @property
+    def traces(self) -> list[TimelineEntry]:
+        """The scene, oldest first.
+
+        Raises
+        ------
+        CorruptState
+            If a trace is not of the contract's form.
+        """
+        try:
+            return [TimelineEntry(*(orjson.loads(each) if isinstance(each, str) else each)) for each in self.scene]
+        except (TypeError, ValueError) as error:
+            raise CorruptState(
+                f"scene of {self.stream_id}: expected traces of 6 values, got {error}; run `henji verify`"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +310,8 @@ def read_alert(key: str, stream_id: str, fields: Mapping[bytes, bytes]) -> Alert
             route=fields[b"route"].decode(),
             scene=orjson.loads(fields[b"scene"]),
             line=orjson.loads(fields[b"line"]),
+            held=fields.get(b"held", b"").decode(),
+            guidance=fields.get(b"guidance", b"").decode(),
         )
     except (KeyError, ValueError) as error:
         raise CorruptState(

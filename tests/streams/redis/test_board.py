@@ -184,10 +184,13 @@ def test_a_wake_up_is_published_only_when_alerts_went_out(redis_client: RedisCli
 def test_open_alerts_are_kept_until_they_are_closed(redis_client: RedisClient) -> None:
     ledger = owned(redis_client)
     batch = outcome([])
-    batch.alert_state = {"00ff": {"acked_by": "ben"}}
+    state = {"customer_id": "c1", "flag": "unresolved", "since": "5", "count": "1", "severity": "medium"}
+    batch.alert_state = {"00ff": {**state, "acked_by": "ben"}}
     ledger.commit([batch], position(1))
     board = RiskBoard(redis_client)
-    assert board.alert("00ff") == {"acked_by": "ben"}
+    alert_state = board.alert("00ff")
+    assert alert_state is not None
+    assert (alert_state.acked_by, alert_state.since, alert_state.lane) == ("ben", 5, None)
     assert redis_client.execute_command("TTL", KEYS.alert("00ff")) > 0
     batch = outcome([])
     batch.alert_state = {"00ff": None}

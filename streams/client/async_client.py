@@ -1,0 +1,124 @@
+"""Clients of redis-py on asyncio, with the same ways to Redis as the synchronous ones."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Protocol, cast
+
+import redis
+import redis.asyncio as aio
+from redis.asyncio.connection import Connection, ConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
+from redis.backoff import NoBackoff
+from redis.credentials import UsernamePasswordCredentialProvider
+
+from streams.redis.access import RedisAccess
+from streams.redis.client import TIMEOUT_S, Argument
+
+__all__ = ["AsyncRedisClient", "connect_async"]
+
+_HEALTH_CHECK_S = 30
+
+# The oldest redis-py that we take knows the former arguments only, the newest warns of them.
+_SAY_NOTHING: dict[str, None] = (
+    {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
+)
+
+
+class AsyncRedisClient(Protocol):
+    """What we use of an asynchronous client of redis-py with `decode_responses` off; `connect_async` makes one."""
+
+    async def execute_command(self, *args: Argument) -> Any:
+        """Run one command."""
+
+    def pipeline(self, transaction: bool = ...) -> Any:
+        """Make a pipeline, whose `execute` is awaited."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+
+
+def connect_async(where: str | RedisAccess, *, timeout_s: float = TIMEOUT_S) -> AsyncRedisClient:
+    """Make a client for programs on asyncio; it connects on first use, and again after Redis was away.
+
+    Parameters
+    ----------
+    where
+        As `streams.redis.client.connect`: a URL, or how Redis is reached with users, TLS and Sentinels.
+    timeout_s
+        For connecting and for each answer, seconds.
+
+    Raises
+    ------
+    UsageError
+        If the URL is none of these.
+    """
+    access = RedisAccess.parse(where) if isinstance(where, str) else where
+    pool = _pool(access, timeout_s) if access.sentinels is None else _sentinel_pool(access, timeout_s)
+    return cast(AsyncRedisClient, aio.Redis.from_pool(pool))
+
+
+def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
+    options = _options(access.user, access.password, timeout_s) | {"db": access.db}
+    if access.path:
+        return ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
+    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
+    if access.tls is not None:
+        return ConnectionPool(connection_class=_TlsConnection, tls=access.tls, **options)
+    return ConnectionPool(connection_class=Connection, **options)
+
+
+def _sentinel_pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
+    known = access.sentinels
+    assert known is not None
+    manager = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py annotates no more
+    for host, port in known.addresses:
+        node = RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls)
+        manager.sentinels.append(aio.Redis.from_pool(_pool(node, timeout_s)))
+    options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
+    kind: type[Connection] = SentinelManagedConnection
+    if access.tls is not None:
+        kind = _TlsSentinelConnection
+        options["tls"] = access.tls
+    return SentinelConnectionPool(known.service, manager, connection_class=kind, **options)  # type: ignore[no-untyped-call]
+
+
+def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "protocol": 2,  # one shape of answers whatever redis-py's default
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": timeout_s,
+        **_SAY_NOTHING,
+    }
+    if password:
+        options["credential_provider"] = UsernamePasswordCredentialProvider(user or None, password)
+    return options
+
+
+def _tcp(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": _HEALTH_CHECK_S,
+    }
+
+
+class _OverTls:
+    """A connection through TLS with a context of ours; redis-py's own class adds our CA to those of the system."""
+
+    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
+        self._tls = tls
+        super().__init__(**options)
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {**super()._connection_arguments(), "ssl": self._tls}  # type: ignore[misc]  # of what it is mixed into
+
+
+class _TlsConnection(_OverTls, Connection):
+    """To a server through TLS."""
+
+
+class _TlsSentinelConnection(_OverTls, SentinelManagedConnection):
+    """To the primary that Sentinels name, through TLS."""
