@@ -1,0 +1,40 @@
+"""The wall clock of the sender, and how it waits; tests have one that is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "WallClock"]
+
+
+class Clock(Protocol):
+    """What time it is, and waiting for a time or an event, whichever comes first."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970; never less than before."""
+
+    async def wait(self, event: asyncio.Event, until_ms: int | None) -> None:
+        """Return when the event is set, or at a time (`None`: at no time)."""
+
+
+class WallClock:
+    """The clock of this machine; one that is set back stands still until the old time has come."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now_ms(self) -> int:
+        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        return self._latest
+
+    async def wait(self, event: asyncio.Event, until_ms: int | None) -> None:
+        if until_ms is None:
+            await event.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0, until_ms - self.now_ms()) / 1000):
+                await event.wait()
+        except TimeoutError:
+            pass
