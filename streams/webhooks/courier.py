@@ -197,5 +197,5 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=endpoint.ca)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"endpoint {endpoint.name}, ca: expected a file of certificates, got {type(error).__name__} at {endpoint.ca}"
+            f"endpoint {endpoint.name}, ca: expected a file of certificates, got {type(error).__name__}"
         ) from error

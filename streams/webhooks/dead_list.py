@@ -118,7 +118,50 @@ def resend(spool: Spool, numbers: Sequence[int] | None, endpoint: str | None, no
         If one is not on the list; then none is sent.
     """
     with spool.changing("send again") as db:
-        rows = spool.rows("SELECT endpoint, count(*) FROM message WHERE dead_at IS NOT NULL GROUP BY endpoint")
+        dead = {
+            number
+            for (number,) in db.execute(
+                "SELECT number FROM message WHERE dead_at IS NOT NULL AND (?1 IS NULL OR endpoint = ?1)", (endpoint,)
+            )
+        }
+        chosen = sorted(dead if numbers is None else set(numbers))
+        unknown = [str(number) for number in chosen if number not in dead]
+        if unknown:
+            raise UsageError(
+                f"resend: expected ids of the dead list, got {', '.join(unknown)}; see `henji webhooks dead`"
+            )
+        for number in chosen:
+            db.execute(
+                "UPDATE message SET dead_at = NULL, attempts = 0, queued_at = ?, next_at = ? WHERE number = ?",
+                (now_ms, now_ms, number),
+            )
+            db.execute("INSERT INTO wish (what, target) VALUES ('resend', ?)", (number,))
+    return len(chosen)
+
+
+def resume(spool: Spool, endpoint: str) -> None:
+    """Let an endpoint be tried again at once.
+
+    Raises
+    ------
+    UsageError
+        If the spool knows no such endpoint.
+    """
+    with spool.changing("resume") as db:
+        changed = db.execute(
+            "UPDATE endpoint SET failures = 0, paused_until = 0, gone = 0 WHERE name = ?", (endpoint,)
+        ).rowcount
+        if not changed:
+            names = ", ".join(name for (name,) in db.execute("SELECT name FROM endpoint ORDER BY name")) or "none"
+            raise UsageError(f"resume: expected an endpoint of the spool ({names}), got {endpoint}")
+        db.execute("INSERT INTO wish (what, target) VALUES ('resume', ?)", (endpoint,))
+
+
+def standing(spool: Spool, now_ms: int) -> SpoolStanding:
+    """How everything stands."""
+    rows = spool.rows("SELECT endpoint, count(*), min(queued_at) FROM message WHERE dead_at IS NULL GROUP BY endpoint")
+    waits = {row[0]: (row[1], row[2]) for row in rows}
+    rows = spool.rows("SELECT endpoint, count(*) FROM message WHERE dead_at IS NOT NULL GROUP BY endpoint")
     dead = {row[0]: row[1] for row in rows}
     endpoints = []
     for name, url, failures, paused_until, gone, attempts, delivered, delivered_at, failed_at, why in spool.rows(

@@ -73,8 +73,11 @@ class Lineup:
     >>> first, second = lineup.take(0), lineup.take(0)
     >>> first.number, second.number, lineup.take(0)
     (1, 3, None)
-    >>> lineup.settle(first, Answer(200, "OK"), 5).fate, lineup.take(5).number
-    ('delivered', 2)
+    >>> lineup.settle(first, Answer(200, "OK"), 5).fate
+    'delivered'
+    >>> lineup.free(first)
+    >>> lineup.take(5).number
+    2
     """
 
     def __init__(self, endpoint: Endpoint, pace: Pace, draw: random.Random) -> None:
@@ -123,8 +126,10 @@ class Lineup:
         return item
 
     def settle(self, item: Item, answer: Answer, now_ms: int) -> Decision:
-        """Decide what an answer means for the message that was under way, and for the endpoint."""
-        self._flying.pop(item.alert_id, None)
+        """Decide what an answer means for the message that was under way, and for the endpoint.
+
+        The line stays held until `free`: what comes next may go once the decision is on disk.
+        """
         item.attempts += 1
         said = verdict(answer, refused_is_final=self.endpoint.refused_is_final)
         if said is Verdict.DELIVERED:
@@ -148,18 +153,17 @@ class Lineup:
             if answer.status in (429, 503):
                 self.circuit.hold(now_ms + asked)
         item.next_at = now_ms + wait
-        self._show_first(item.alert_id)
         return Decision(item, "waits", answer.why)
 
-    def release(self, item: Item) -> None:
-        """Put back a message whose attempt did not come to an end: it counts as none."""
-        heapq.heappush(self._deadlines, (item.queued_at + self.endpoint.max_age_ms, item.number))
+    def free(self, item: Item) -> None:
+        """Let the line of a message go on, whether the message is settled or its attempt did not come to an end."""
         self._flying.pop(item.alert_id, None)
+        if item.number in self._items:
+            heapq.heappush(self._deadlines, (item.queued_at + self.endpoint.max_age_ms, item.number))
         self._show_first(item.alert_id)
 
     def drop(self, item: Item) -> None:
         """Forget a message that is no longer in the spool."""
-        self._flying.pop(item.alert_id, None)
         self._remove(item)
 
     def expire(self, now_ms: int) -> list[Decision]:

@@ -194,15 +194,12 @@ class Sender:
 
     async def _attempt(self, lineup: Lineup, item: Item) -> None:
         endpoint = lineup.endpoint
-        changed = self._changed[endpoint.name]
         content = await self.on_disk(self._spool.content, item.number)
         if content is None:
             lineup.drop(item)
-            changed.set()
             return
         answer = await self._posts[endpoint.name].post(*content)
         was = lineup.circuit.trying
-        # The answer is noted before the next of the line may go.
         decision = lineup.settle(item, answer, self._clock.now_ms())
         self._tell(lineup, decision, content[0], was)
         await self._settle(lineup, decision, attempted=True)
@@ -242,14 +239,11 @@ class Sender:
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         lineup, item = self._attempts.pop(attempt)
-        if attempt.cancelled():
-            lineup.release(item)
-        elif attempt.exception() is not None:
+        if not attempt.cancelled() and attempt.exception() is not None:
             # The edge: a bug of ours must not stop the other endpoints, nor spin.
             log.error("endpoint %s: an attempt failed", lineup.endpoint.name, exc_info=attempt.exception())
             item.next_at = self._clock.now_ms() + Pace().base_ms
-            if item.number in lineup:
-                lineup.release(item)
+        lineup.free(item)
         self._look_for_room()
         self._changed[lineup.endpoint.name].set()
 
@@ -311,7 +305,7 @@ class Sender:
         full = self.waiting() >= self._file.limits.max_messages
         if full and self._room.is_set():
             log.error(
-                "%d messages wait: the stream is not read on; it keeps the newest 100,000 or so, then messages are lost",
+                "%d messages wait: the stream is not read on; it keeps about the newest 100,000, then some are lost",
                 self.waiting(),
             )
         if full:
