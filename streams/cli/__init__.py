@@ -19,6 +19,7 @@ _COMMANDS = {
     "worker": "Run a live worker: Kafka to Redis, one transaction a batch.",
     "send": "Send event logs to Kafka.",
     "intake": "Take events over HTTP and give them to Kafka.",
+    "webhooks": "Send alerts to other systems by HTTP.",
     "customer": "One customer: scores, reasons, flags, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
     "models": "How good the models are on a log, beside what one would otherwise use.",
