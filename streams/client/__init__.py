@@ -7,9 +7,23 @@ read. What a method returns is a frozen value; what is missing is `None`, unknow
 
 from __future__ import annotations
 
+from streams.client.alert_stream import AlertStream, AsyncAlertStream
 from streams.client.async_board import AsyncRiskBoard
 from streams.client.async_client import connect_async
 from streams.redis.board import RiskBoard
 from streams.redis.client import connect
+from streams.redis.folded import Folded, FoldedFlag, FoldStep
+from streams.redis.views import AlertView
 
-__all__ = ["AsyncRiskBoard", "RiskBoard", "connect", "connect_async"]
+__all__ = [
+    "AlertStream",
+    "AlertView",
+    "AsyncAlertStream",
+    "AsyncRiskBoard",
+    "FoldStep",
+    "Folded",
+    "FoldedFlag",
+    "RiskBoard",
+    "connect",
+    "connect_async",
+]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from streams.client.async_client import AsyncRedisClient
-from streams.redis.client import talking
+from streams.client.async_client import AsyncRedisClient, answer_async
+from streams.redis.asking import Question
 from streams.redis.desk_views import (
     AlertState,
     DeliveryView,
@@ -17,8 +17,9 @@ from streams.redis.desk_views import (
     RuleView,
     ServiceView,
 )
+from streams.redis.folded import Folded, FoldStep, Snapshot
 from streams.redis.keys import Keys
-from streams.redis.questions import Ask, Question, Questions, Snapshot
+from streams.redis.questions import Questions
 from streams.redis.views import AlertView, CustomerView, FlagView, MetaView, TimelineEntry, WhyView
 
 __all__ = ["AsyncRiskBoard"]
@@ -154,19 +155,9 @@ class AsyncRiskBoard:
         """See `RiskBoard.snapshot`."""
         return await self._ask(self._questions.snapshot())
 
-    async def _ask(self, question: Question[_Value]) -> _Value:
-        try:
-            ask = next(question)
-            while True:
-                ask = question.send(await self._put(ask))
-        except StopIteration as answered:
-            value: _Value = answered.value
-            return value
+    async def fold(self, state: Folded | None = None, *, count: int = 1000) -> FoldStep:
+        """See `RiskBoard.fold`."""
+        return await self._ask(self._questions.fold(state, count))
 
-    async def _put(self, ask: Ask) -> list[Any]:
-        with talking(f"read {ask.what}"):
-            pipe = self._client.pipeline(transaction=ask.together)
-            for command in ask.commands:
-                pipe.execute_command(*command)
-            answers: list[Any] = await pipe.execute()
-            return answers
+    async def _ask(self, question: Question[_Value]) -> _Value:
+        return await answer_async(self._client, question)

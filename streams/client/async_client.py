@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import redis
 import redis.asyncio as aio
@@ -14,11 +14,13 @@ from redis.backoff import NoBackoff
 from redis.credentials import UsernamePasswordCredentialProvider
 
 from streams.redis.access import RedisAccess
-from streams.redis.client import TIMEOUT_S, Argument
+from streams.redis.asking import Question, checked
+from streams.redis.client import TIMEOUT_S, Argument, talking
 
-__all__ = ["AsyncRedisClient", "connect_async"]
+__all__ = ["AsyncRedisClient", "answer_async", "connect_async"]
 
 _HEALTH_CHECK_S = 30
+_Value = TypeVar("_Value")
 
 # The oldest redis-py that we take knows the former arguments only, the newest warns of them.
 _SAY_NOTHING: dict[str, None] = (
@@ -57,6 +59,22 @@ def connect_async(where: str | RedisAccess, *, timeout_s: float = TIMEOUT_S) -> 
     access = RedisAccess.parse(where) if isinstance(where, str) else where
     pool = _pool(access, timeout_s) if access.sentinels is None else _sentinel_pool(access, timeout_s)
     return cast(AsyncRedisClient, aio.Redis.from_pool(pool))
+
+
+async def answer_async(client: AsyncRedisClient, question: Question[_Value]) -> _Value:
+    """What a question returns, as `streams.redis.asking.answer`."""
+    try:
+        ask = next(question)
+        while True:
+            with talking(ask.what):
+                pipe = client.pipeline(transaction=ask.together)
+                for command in ask.commands:
+                    pipe.execute_command(*command)
+                answers = checked(ask, await pipe.execute(raise_on_error=not ask.refusals))
+            ask = question.send(answers)
+    except StopIteration as answered:
+        value: _Value = answered.value
+        return value
 
 
 def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:

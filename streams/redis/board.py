@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from streams.redis.client import RedisClient, RedisPipeline, talking
+from streams.redis.asking import Question, answer
+from streams.redis.client import RedisClient
 from streams.redis.desk_views import (
     AlertState,
     DeliveryView,
@@ -16,8 +17,9 @@ from streams.redis.desk_views import (
     RuleView,
     ServiceView,
 )
+from streams.redis.folded import Folded, FoldStep, Snapshot
 from streams.redis.keys import Keys
-from streams.redis.questions import Ask, Question, Questions, Snapshot
+from streams.redis.questions import Questions
 from streams.redis.views import AlertView, CustomerView, FlagView, MetaView, TimelineEntry, WhyView
 
 __all__ = ["RiskBoard"]
@@ -211,18 +213,21 @@ class RiskBoard:
         """The flags of all customers with the place in the alert stream from which to fold; reads all of the board."""
         return self._ask(self._questions.snapshot())
 
-    def _ask(self, question: Question[_Value]) -> _Value:
-        try:
-            ask = next(question)
-            while True:
-                ask = question.send(self._put(ask))
-        except StopIteration as answered:
-            value: _Value = answered.value
-            return value
+    def fold(self, state: Folded | None = None, *, count: int = 1000) -> FoldStep:
+        """Bring the flags that are up forward by at most `count` messages, or begin with a snapshot.
 
-    def _put(self, ask: Ask) -> list[Any]:
-        with talking(f"read {ask.what}"):
-            pipe: RedisPipeline = self._client.pipeline(transaction=ask.together)
-            for command in ask.commands:
-                pipe.execute_command(*command)
-            return pipe.execute()
+        Until `FoldStep.more` is false; then wait with `news(state.position, "$", block_ms=...)`. The state is changed
+        in place once the answer is there, so a step that fails may be made again. It begins anew by itself where its
+        place is not in the stream any more: trimmed away, Redis set back, made anew.
+
+        Parameters
+        ----------
+        state
+            Of the step before, or of `Folded.load`; `None`: begin.
+        count
+            Most messages of this step.
+        """
+        return self._ask(self._questions.fold(state, count))
+
+    def _ask(self, question: Question[_Value]) -> _Value:
+        return answer(self._client, question)

@@ -6,13 +6,13 @@ asynchronous board are the same questions, put in two ways, and a question may d
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from engine.errors import CorruptState, StateIncompatible
+from streams.redis.asking import Ask, Question
 from streams.redis.catalogue import CONTRACT, INPUT_STALE_MS, INPUT_STATES
 from streams.redis.client import Command
 from streams.redis.desk_views import (
@@ -35,6 +35,7 @@ from streams.redis.desk_views import (
     read_rule,
     service_view,
 )
+from streams.redis.folded import Folded, FoldStep, Snapshot
 from streams.redis.keys import Keys, decode_id
 from streams.redis.views import (
     AlertView,
@@ -49,55 +50,11 @@ from streams.redis.views import (
     read_meta,
 )
 
-__all__ = ["Ask", "Question", "Questions", "Snapshot"]
+__all__ = ["Questions"]
 
 _PAGE = 500
 _SCAN_COUNT = 2_000
 _STANDINGS = ("incident", "waiting", "acked", "snoozed")
-
-_Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Commands to put at once.
-
-    Parameters
-    ----------
-    commands
-        To send in one piece.
-    what
-        What is being read, for messages.
-    together
-        Whether the answers have to be of one moment.
-    """
-
-    commands: Sequence[Command]
-    what: str
-    together: bool = False
-
-
-Question: TypeAlias = Generator[Ask, list[Any], _Value]
-"""A question: yields what to ask, is sent the answers in the order of the commands, returns the value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The flags of all customers, read one after the other after `position`.
-
-    Parameters
-    ----------
-    position
-        Id of the newest entry of the alert stream before the first flag was read; `0-0` when there was none.
-    flags
-        Alert id -> (customer id, flag as on the board). Whether it is up, `FlagView.up` says.
-    watermarks
-        Lane -> event time, ms, of the moment of `position`.
-    """
-
-    position: str
-    flags: dict[str, tuple[str, FlagView]]
-    watermarks: dict[int, int]
 
 
 class Questions:
@@ -203,7 +160,7 @@ class Questions:
         alerts, facts = self._keys.alerts, self._keys.facts
         wait = () if block_ms is None else ("BLOCK", max(1, block_ms))
         command = ("XREAD", "COUNT", count, *wait, "STREAMS", alerts, facts, alerts_after, facts_after)
-        (answer,) = yield Ask([command], alerts)
+        (answer,) = yield Ask([command], f"read {alerts}")
         found = {name.decode(): entries for name, entries in answer or ()}
         return (
             [read_alert(alerts, stream_id.decode(), fields) for stream_id, fields in found.get(alerts, ())],
@@ -223,7 +180,9 @@ class Questions:
         flags = yield from self.flags(customer_id)
         ids = {flag.alert_id: None for flag in flags or ()}
         names = ("open", "held")
-        queues = yield Ask([("ZRANGE", self._keys.queue(name), 0, -1) for name in names], self._keys.queue("*"))
+        queues = yield Ask(
+            [("ZRANGE", self._keys.queue(name), 0, -1) for name in names], f"read {self._keys.queue('*')}"
+        )
         # Alerts of contacts are no flags: only the queues know that they are open.
         ids |= {raw.decode(): None for queue in queues for raw in queue}
         states = yield from self._states(list(ids))
@@ -271,7 +230,7 @@ class Questions:
         else:
             names = [self._keys.rule(flag).removeprefix(self._keys.rule("")) for flag in sorted(set(flags))]
         rows = yield from self._by_name(self._keys.rule(""), names)
-        return [read_rule(key, decode_id(name), fields) for name, key, fields in rows]
+        return [read_rule(key, _decoded(key, name), fields) for name, key, fields in rows]
 
     def delivery(self, n: int) -> Question[list[DeliveryView]]:
         """See `RiskBoard.delivery`."""
@@ -294,7 +253,7 @@ class Questions:
         """See `RiskBoard.models`."""
         start = self._keys.model("")
         rows = yield from self._by_name(start, (yield from self._names(start)))
-        return [model_view(decode_id(name), fields) for name, _, fields in rows]
+        return [model_view(_decoded(key, name), fields) for name, key, fields in rows]
 
     def meta(self) -> Question[MetaView | None]:
         """See `RiskBoard.meta`."""
@@ -332,26 +291,41 @@ class Questions:
 
     def snapshot(self) -> Question[Snapshot]:
         """See `RiskBoard.snapshot`."""
-        meta, last = yield _together(
-            ("HGETALL", self._keys.meta), ("XREVRANGE", self._keys.alerts, "+", "-", "COUNT", 1)
-        )
+        stream, start = self._keys.alerts, self._keys.prefix + "flags:"
+        meta, last = yield _together(("HGETALL", self._keys.meta), ("XREVRANGE", stream, "+", "-", "COUNT", 1))
         marks = self._watermarks(meta)
-        start = self._keys.prefix + "flags:"
-        names = yield from self._names(start)
+        newest = read_alert(stream, last[0][0].decode(), last[0][1]) if last else None
         flags: dict[str, tuple[str, FlagView]] = {}
-        for page in _pages(names):
+        for page in _pages((yield from self._names(start))):
             keys = [start + name for name in page]
             customers = [self._keys.prefix + "customer:" + name for name in page]
-            # Both of one moment: a customer of whom only one of the two was seen has no lane.
-            answers = yield Ask([("HGETALL", key) for pair in zip(keys, customers, strict=True) for key in pair], start)
+            commands = [("HGETALL", key) for pair in zip(keys, customers, strict=True) for key in pair]
+            answers = yield Ask(commands, f"read {start}*")
             for name, key, raw, whose in zip(page, keys, answers[::2], answers[1::2], strict=True):
-                customer_id = decode_id(name)
+                customer_id = _decoded(key, name)
                 lane = read_customer(key, customer_id, _text(key, whose)).lane
                 mark = None if lane is None else marks.get(lane)
                 for field, value in _text(key, raw).items():
                     flag = read_flag(key, field, value, mark)
                     flags[flag.alert_id] = (customer_id, flag)
-        return Snapshot(last[0][0].decode() if last else "0-0", flags, marks)
+        position, identity = (newest.stream_id, newest.identity) if newest else ("0-0", None)
+        return Snapshot(position, identity, flags, marks)
+
+    def fold(self, state: Folded | None, count: int) -> Question[FoldStep]:
+        """See `RiskBoard.fold`."""
+        key = self._keys.alerts
+        if state is not None:
+            (entries,) = yield _one("XRANGE", key, state.position, "+", "COUNT", count + 1)
+            messages = [read_alert(key, stream_id.decode(), fields) for stream_id, fields in entries or ()]
+            # Where the entry at our place is gone, nobody knows what else is: trimmed, set back, or made anew.
+            first = messages[0] if messages else None
+            if (first.stream_id, first.identity) == (state.position, state.mark) if first else state.mark is None:
+                return _folded_on(state, messages[1:], more=len(messages) > count)
+        fresh = Folded.of((yield from self.snapshot()))
+        before = state.flags if state is not None else {}
+        came = {alert_id: flag for alert_id, flag in fresh.flags.items() if alert_id not in before}
+        went = {alert_id: flag for alert_id, flag in before.items() if alert_id not in fresh.flags}
+        return FoldStep(fresh, [], anew=True, came=came, went=went, more=False)
 
     # -- parts -------------------------------------------------------------------------------------------------
 
@@ -362,7 +336,9 @@ class Questions:
         """What follows `start` in the names of the keys that begin with it, sorted; reads the names of all keys."""
         names, cursor = set[str](), b"0"
         while True:
-            ((cursor, found),) = yield Ask([("SCAN", cursor, "MATCH", f"{start}*", "COUNT", _SCAN_COUNT)], f"{start}*")
+            ((cursor, found),) = yield Ask(
+                [("SCAN", cursor, "MATCH", f"{start}*", "COUNT", _SCAN_COUNT)], f"read {start}*"
+            )
             names.update(key.decode()[len(start) :] for key in found)
             if cursor in (b"0", 0):
                 return sorted(names)
@@ -373,16 +349,34 @@ class Questions:
         return [(name, key, fields) for name, key, fields in zip(names, keys, hashes, strict=True) if fields]
 
 
+def _folded_on(state: Folded, messages: list[AlertView], *, more: bool) -> FoldStep:
+    touched = {message.alert_id for message in messages}
+    before = {alert_id: flag for alert_id in touched if (flag := state.flags.get(alert_id)) is not None}
+    for message in messages:
+        state.take(message)
+    after = {alert_id: flag for alert_id in touched if (flag := state.flags.get(alert_id)) is not None}
+    came = {alert_id: flag for alert_id, flag in after.items() if alert_id not in before}
+    went = {alert_id: flag for alert_id, flag in before.items() if alert_id not in after}
+    return FoldStep(state, messages, anew=False, came=came, went=went, more=more)
+
+
+def _decoded(key: str, name: str) -> str:
+    try:
+        return decode_id(name)
+    except ValueError as error:
+        raise CorruptState(f"{key}: {error}; run `henji verify`") from error
+
+
 def _place(row: QueueRow) -> tuple[int, int, int, str]:
     return _STANDINGS.index(row.standing), row.lifted, row.alert.since, row.alert.alert_id
 
 
 def _one(*command: str | int) -> Ask:
-    return Ask([command], str(command[1]))
+    return Ask([command], f"read {command[1]}")
 
 
 def _together(*commands: Command) -> Ask:
-    return Ask(commands, str(commands[0][1]), together=True)
+    return Ask(commands, f"read {commands[0][1]!s}", together=True)
 
 
 def _hash(key: str) -> Question[dict[str, str]]:
@@ -393,7 +387,7 @@ def _hash(key: str) -> Question[dict[str, str]]:
 def _hashes(keys: Sequence[str], what: str) -> Question[list[dict[str, str]]]:
     hashes: list[dict[str, str]] = []
     for page in _pages(keys):
-        answers = yield Ask([("HGETALL", key) for key in page], what)
+        answers = yield Ask([("HGETALL", key) for key in page], f"read {what}")
         hashes += [_text(key, raw) for key, raw in zip(page, answers, strict=True)]
     return hashes
 
