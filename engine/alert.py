@@ -75,6 +75,10 @@ class Alert:
         The last traces of the same case or category, oldest first.
     rules, model
         Versions in force.
+    held
+        Why people are not shown it; empty: they are (`engine.desk`). No part of the line, as route and priority.
+    guidance
+        Id of a text that says what to say, or empty.
     index
         Position in the batch of the record that caused it (order of output across lanes); not part of the line.
     """
@@ -99,6 +103,8 @@ class Alert:
     rules: str
     model: str
     index: int
+    held: str = ""
+    guidance: str = ""
 
     def line(self) -> bytes:
         """The alert as its public line, without the newline."""

@@ -132,6 +132,11 @@ def board_rows(
     if "timeline" in parts:
         rows.timeline = memory.timeline.lines()
     drop = flags.get(("engagement_drop", None))
+    rows.queue = [
+        (ticket.alert_id, queue, ticket.queue_score)
+        for ticket in memory.tickets.open.values()
+        if (queue := ticket.queue) is not None
+    ]
     rows.index = {
         # Who has lapsed is at no risk any more: a list of whom to call must not begin with them.
         "churn": None if memory.left_at is not None else memory.churn,

@@ -40,15 +40,19 @@ class ContactAlert:
         Contacts.
     newest
         Id of the newest contact event: the evidence.
-    route
-        To whom it goes.
+    route, team
+        What the log says of to whom it goes, and the event's team.
+    case_id
+        The case, if the first contact names one.
     sent_at
         Lane clock of the last message, ms.
     twins
         The newest contact ids.
     """
 
-    __slots__ = ("alert_id", "category", "count", "first", "last", "newest", "route", "sent_at", "twins")
+    __slots__ = (
+        "alert_id", "case_id", "category", "count", "first", "last", "newest", "route", "sent_at", "team", "twins",
+    )  # fmt: skip
 
     def __init__(self, identity: str, category: str | None, at: int, newest: str, route: str, sent_at: int) -> None:
         self.alert_id = identity
@@ -58,6 +62,8 @@ class ContactAlert:
         self.newest = newest
         self.route = route
         self.sent_at = sent_at
+        self.team: str | None = None
+        self.case_id: str | None = None
         self.twins: list[str] = []
 
     @property
@@ -121,6 +127,7 @@ class Contacts:
         if alert is None:
             identity = alert_id(CONTACT_FLAG, customer_id, event.category, event.event_id)
             alert = ContactAlert(identity, event.category, event.ts, event.event_id, route, now)
+            alert.team, alert.case_id = event.team, event.case_id
             self._remember(alert, event)
             out = self._make_room(now)
             self.open[key] = alert
@@ -133,7 +140,7 @@ class Contacts:
         if event.ts >= alert.last:
             alert.last, alert.newest = event.ts, event.event_id
         if route != alert.route or now - alert.sent_at >= HOUR_MS:
-            alert.route, alert.sent_at = route, now
+            alert.route, alert.team, alert.sent_at = route, event.team, now
             return [("update", alert, now)]
         return []
 

@@ -21,9 +21,13 @@ from engine.event import (
     CONTROL_CUSTOMER,
     CONTROL_LANE,
     HANDLING_STEPS,
+    JUDGEMENTS,
     KINDS,
+    MAX_SNOOZE_MS,
     OVERRIDE_STATES,
     REF_REQUIRED,
+    WORD_STATES,
+    WORDS,
     Event,
 )
 from engine.fields import (
@@ -280,6 +284,8 @@ def _read_control(event: Event, record: dict[str, Any]) -> None:
         event.body = check_body(body)
     if event.kind in REF_REQUIRED and event.ref is None:
         raise InvalidEvent("missing", "ref", f"what the {event.kind} refers to", "nothing")
+    if event.kind in WORDS:
+        _check_word(event)
     if event.kind == "override":
         _required("flag", event.flag)
         if _required("state", event.state) not in OVERRIDE_STATES:
@@ -289,6 +295,20 @@ def _read_control(event: Event, record: dict[str, Any]) -> None:
         if lanes < 1 or not 0 <= lane < lanes:
             raise InvalidEvent("control", "lane", "0 <= lane < lanes", f"lane {lane} of {lanes}")
         event.lane, event.lanes = lane, lanes
+
+
+def _check_word(event: Event) -> None:
+    """What people say of an alert must mean something: a snooze without an end would hide it for good."""
+    if event.state not in (None, *WORD_STATES):
+        raise InvalidEvent("control", "state", "up or down", shown(event.state))
+    if event.kind == "ack":
+        if event.outcome not in (None, *JUDGEMENTS):
+            raise InvalidEvent("control", "outcome", " or ".join(JUDGEMENTS), shown(event.outcome))
+    elif event.state != "down":
+        until = _required("until", event.until)
+        if not event.ts < until <= event.ts + MAX_SNOOZE_MS:
+            days = MAX_SNOOZE_MS // 86_400_000
+            raise InvalidEvent("control", "until", f"a time after ts, at most {days} d after it", shown(until))
 
 
 def _whole(field: str, value: Any) -> int:

@@ -20,14 +20,18 @@ __all__ = [
     "ENGAGEMENT",
     "HANDLING_STEPS",
     "JUDGEMENT",
+    "JUDGEMENTS",
     "KINDS",
     "LIFE",
+    "MAX_SNOOZE_MS",
     "OUR_SIDE",
     "OVERRIDE_STATES",
     "RECEIVED",
     "REF_REQUIRED",
     "TIMELESS",
     "UNKNOWN_CATEGORY",
+    "WORDS",
+    "WORD_STATES",
     "Event",
 ]
 
@@ -55,9 +59,21 @@ CONTROL_CUSTOMER = frozenset({"link", "erase", "override", "ack", "snooze", "ret
 CONTROL_LANE = frozenset({"rules", "tick", "model", "merge"})
 """Orders to a lane: `lane` and `lanes` stand in the place of `customer_id`."""
 
-TIMELESS = frozenset({"model", "merge"})
+TIMELESS = frozenset({"ack", "snooze", "model", "merge"})
 """Orders that say nothing about the time of their lane: never late, and its clock does not move. A lane that is being
 filled with old events must neither miss a person's word nor take the rest of them for late."""
+
+WORDS = frozenset({"ack", "snooze"})
+"""What people say of an alert (`ref`)."""
+
+JUDGEMENTS = ("useful", "not_useful")
+"""What `outcome` of an `ack` may say."""
+
+WORD_STATES = ("up", "down")
+"""What `state` of an `ack` or `snooze` may say; `down` takes the word back."""
+
+MAX_SNOOZE_MS = 180 * 86_400_000
+"""Longest snooze: what may sleep for longer is no alert."""
 
 CONTROL = CONTROL_CUSTOMER | CONTROL_LANE
 """Every order that may change state; never an activity of the customer."""

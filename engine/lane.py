@@ -20,9 +20,11 @@ from typing import Any
 
 from engine.board import ALL_PARTS, HISTORY_DAYS, board_rows
 from engine.catalogue import observe
+from engine.desk import Desk
+from engine.desk.dispatch import Dispatch, source_of
 from engine.duration import DAY_MS
 from engine.episodes import FlagKey
-from engine.event import CONTACT, TIMELESS, Event
+from engine.event import CONTACT, TIMELESS, WORDS, Event
 from engine.flags.flagging import Flagging
 from engine.flags.index import StateKey
 from engine.flags.override import Word, add_word
@@ -49,6 +51,10 @@ MAX_OVERRIDES = 32
 """Most flags of a customer on which a person's word is remembered; beyond it the oldest word is forgotten."""
 
 
+_HANDS = CONTACT | {"handling"}
+"""Kinds that say who has a contact in hand."""
+
+
 class Lane:
     """One lane of a deployment.
 
@@ -64,6 +70,8 @@ class Lane:
         The lane's stored state; all absent for a new lane. Timers are pairs of due time (ms) and customer id.
     cache
         Most customers kept decoded between batches; never changes a result.
+    desk
+        Routes, priorities, caps and guidance; changes no line of an alert.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class Lane:
         models: Mapping[str, bytes] | None = None,
         timers: Iterable[tuple[int, str]] = (),
         cache: int = CACHE_CUSTOMERS,
+        desk: Desk | None = None,
     ) -> None:
         self.number = number
         self.settings = settings
@@ -95,7 +104,8 @@ class Lane:
         self._due: dict[str, int] = {customer: due for due, customer in timers}
         self._heap = [(due, customer) for customer, due in self._due.items()]
         heapq.heapify(self._heap)
-        self._teller = Teller(self.record, rules, self.models.version)
+        self._dispatch = Dispatch(desk or Desk.default(), self.record.shift, number, settings.lanes)
+        self._teller = Teller(self.record, rules, self.models.version, self._dispatch)
         self._begin()
 
     def _begin(self) -> None:
@@ -191,6 +201,10 @@ class Lane:
         if memory.knows(event.event_id):
             record.duplicate += 1
             return
+        if event.kind in WORDS:
+            record.applied += 1
+            self._take_word(memory, event)
+            return
         if self._is_late(event.ts):
             record.late += 1
             self._late.append(self._index)
@@ -229,6 +243,17 @@ class Lane:
             self._take_model(event)
         elif event.kind != "tick":
             record.tally(f"ignored:{event.kind}")
+
+    def _take_word(self, memory: Memory, event: Event) -> None:
+        """What a person says of an alert: never late, no trace of the customer, and the clock stands still."""
+        memory.tickets.forget_old(self.record.clock)
+        if not self._dispatch.word(memory, event, self.record.clock):
+            self.record.tally("unknown_alert")
+        if memory.last_seen < 0:
+            return  # nobody knows the customer: a word must not make one
+        memory.heard(event.event_id)
+        self._touch(memory)
+        self._schedule(memory, self.record.clock)
 
     def _share(self, event: Event) -> None:
         self.sharing.take(event, unused=self.record.clock < 0)
@@ -292,6 +317,7 @@ class Lane:
         for due in (
             self._flagging.next_due(memory, tau),
             memory.contacts.next_due(),
+            memory.tickets.next_due(),
             memory.landmarks.next_due(self._windows),
         ):
             if due is not None and due < first:
@@ -307,7 +333,7 @@ class Lane:
     # -- timers ------------------------------------------------------------------------------------------------
 
     def _fire(self, memory: Memory, due: int) -> None:
-        """All timers of a customer that are due, in the order of their names: contact, flag, label, retire, silence."""
+        """All timers of a customer that are due, by name: contact, flag, label, retire, silence, snooze."""
         settings = self.settings
         self._touch(memory)
         tau = due + 1
@@ -326,6 +352,8 @@ class Lane:
             if silent_at <= due:
                 memory.silence_step = memory.silence_step + 1 if memory.silence_step + 1 < len(SILENCE_DAYS) else None
                 self._score(memory, SILENCE, max(silent_at, memory.last_seen), None, due)
+        self._wake(memory, due)
+        self._teller.settle(memory)
         memory.episodes.forget(self._frozen())
         memory.as_of = self.record.clock
         self._schedule(memory, tau)
@@ -356,6 +384,8 @@ class Lane:
                 self._teller.send(memory, op, key, episode, when)
         for alert in memory.contacts.open.values():
             self._teller.send_contact(memory, "clear", alert, at)
+        memory.tickets.forget_all()
+        self._teller.let_go(memory)
         for mark in memory.landmarks.pending:
             self.models.erase(mark)
         self._gone.add(memory.customer_id)
@@ -389,7 +419,7 @@ class Lane:
         elif event.kind == "retract" and event.ref is not None:
             touched += self._flagging.remove(memory, event.ref)
             everything |= self._retract_override(memory, event.ref)
-        elif event.kind in ("link", "ack", "snooze"):
+        elif event.kind == "link":
             self.record.tally(f"ignored:{event.kind}")
         for name in self._flagging.held(memory, touched, event.event_id):
             self.record.tally(name)
@@ -398,9 +428,10 @@ class Lane:
                 self.record.tally("episodes_over")
         self._settle(memory, touched, self.record.clock, self.record.clock, event, everything=everything)
         if sensitive:
-            route = self._teller.route(memory, event)
+            route = source_of(memory, event)
             for op, alert, at in memory.contacts.take(memory.customer_id, event, route, self.record.clock):
                 self._teller.send_contact(memory, op, alert, at)
+        self._teller.settle(memory)
         memory.episodes.forget(self._frozen())
         memory.as_of = self.record.clock
 
@@ -549,6 +580,7 @@ class Lane:
             state = memory.scores.get(number)
             own = state.status() if state is not None else None
             self._reconcile(memory, key, self._flagging.under_override(memory, key, own, tau), tau, at, None)
+        self._release(memory, {name for name, _ in memory.episodes.active}, at)
 
     # -- telling -----------------------------------------------------------------------------------------------
 
@@ -563,8 +595,13 @@ class Lane:
         everything: bool = False,
     ) -> None:
         settled = self._flagging.settle(memory, touched, tau, everything=everything)
-        for key, status in sorted(settled, key=lambda s: (s[0][0], s[0][1] or "")):
-            self._reconcile(memory, key, status, tau, at, event)
+        if settled:
+            before, after = memory.episodes.active, dict(settled)
+            up = {name for name, category in before if (name, category) not in after}
+            up.update(name for (name, _), status in settled if status is not None)
+            for key, status in sorted(settled, key=lambda s: (s[0][0], s[0][1] or "")):
+                self._reconcile(memory, key, status, tau, at, event, up)
+            self._release(memory, up, at)
         if everything and memory.overrides:
             self._settle_scores(memory, tau, at)
             memory.overrides = {k: w for k, w in memory.overrides.items() if not self._is_over(w[-1])}
@@ -574,14 +611,58 @@ class Lane:
         return (word.state == "auto" and word.ts < frozen) or (word.until is not None and word.until < frozen)
 
     def _reconcile(
-        self, memory: Memory, key: FlagKey, status: Status | None, tau: int, at: int, event: Event | None
+        self,
+        memory: Memory,
+        key: FlagKey,
+        status: Status | None,
+        tau: int,
+        at: int,
+        event: Event | None,
+        up: set[str] | None = None,
     ) -> None:
         episodes = memory.episodes
-        for op, episode, when in episodes.reconcile(memory.customer_id, key, status, tau, at):
-            self._teller.send(memory, op, key, episode, when, event)
+        told = episodes.reconcile(memory.customer_id, key, status, tau, at)
+        for op, episode, when in told:
+            self._teller.send(memory, op, key, episode, when, event, up=up)
+        if not told and event is not None and event.kind in _HANDS:
+            self._reroute(memory, key, event, at, up)
         if episodes.changed:
             self._touched[memory.customer_id].add("flags")
             episodes.changed = False
+
+    def _reroute(self, memory: Memory, key: FlagKey, event: Event, at: int, up: set[str] | None) -> None:
+        """Somebody else has the contact now: whoever has it must know."""
+        episode = memory.episodes.active.get(key)
+        ticket = None if episode is None else memory.tickets.open.get(episode.alert_id)
+        source = source_of(memory, event)
+        if episode is not None and ticket is not None and source not in ("", ticket.source):
+            episode.sent_at = at
+            self._teller.send(memory, "update", key, episode, at, event, up=up)
+
+    def _release(self, memory: Memory, up: set[str], at: int) -> None:
+        """Send again what was inhibited, where nothing inhibits it any more."""
+        for ticket in list(memory.tickets.open.values()):
+            if ticket.hushed and not up.intersection(self._teller.inhibitors(ticket.flag)):
+                self._again(memory, ticket.alert_id, at, up)
+
+    def _wake(self, memory: Memory, due: int) -> None:
+        """Send again what was snoozed until `due` and is still up."""
+        for ticket in list(memory.tickets.open.values()):
+            if ticket.asleep and ticket.snooze is not None and (ticket.snooze.until or 0) <= due:
+                ticket.asleep = False
+                self._again(memory, ticket.alert_id, due, None)
+
+    def _again(self, memory: Memory, alert_id: str, at: int, up: set[str] | None) -> None:
+        for key, episode in memory.episodes.active.items():
+            if episode.alert_id == alert_id:
+                episode.sent_at = at
+                self._teller.send(memory, "update", key, episode, at, up=up)
+                return
+        for contact in memory.contacts.open.values():
+            if contact.alert_id == alert_id:
+                contact.sent_at = at
+                self._teller.send_contact(memory, "update", contact, at)
+                return
 
     # -- finishing ---------------------------------------------------------------------------------------------
 
@@ -600,6 +681,7 @@ class Lane:
                 customers[customer_id] = CustomerChange(customer_id, None, None, None)
                 del self._memories[customer_id]
                 continue
+            self._teller.show(memory, self.number)
             due = self._due[customer_id]
             rows = board_rows(memory, parts, self.number, due, versions)
             customers[customer_id] = CustomerChange(customer_id, memory.encode(), due, rows)
@@ -613,6 +695,9 @@ class Lane:
             alerts=self._teller.alerts,
             predictions=self._predictions,
             alert_state=self._teller.alert_state,
+            facts=self._dispatch.facts,
+            deliveries=self.record.shift.take_delivered(),
+            rule_counts=self.record.shift.take_rules(),
             late=self._late,
             dead=self._dead,
             drift=self.models.alarms,
@@ -620,6 +705,7 @@ class Lane:
         )
         self.sharing.outgoing = []
         self.models.alarms = []
+        self._dispatch.facts = []
         self._begin()
         self._trim_cache(customers)
         return outcome

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import msgspec
 
+from engine.desk.shift import Shift
 from engine.errors import CorruptState, StateIncompatible
 
 __all__ = ["CONTROL_IDS", "LANE_RECORD_VERSION", "LaneRecord"]
 
-LANE_RECORD_VERSION = 1
+LANE_RECORD_VERSION = 2
 
 CONTROL_IDS = 32
 """Ids of lane control events that are remembered, at least."""
@@ -38,6 +39,8 @@ class LaneRecord:
         `thinned` and `full` (examples not taken), `ignored:<kind>`, and what `engine.sharing` counts.
     controls
         Digests of the ids of the last lane control events.
+    shift
+        What the desk counts.
     """
 
     __slots__ = (
@@ -51,6 +54,7 @@ class LaneRecord:
         "ops",
         "read",
         "seq",
+        "shift",
         "tallies",
     )
 
@@ -66,6 +70,7 @@ class LaneRecord:
         self.ops: dict[str, int] = {}
         self.tallies: dict[str, int] = {}
         self.controls: list[int] = []
+        self.shift = Shift()
 
     def tally(self, name: str) -> None:
         """Count one more."""
@@ -80,8 +85,8 @@ class LaneRecord:
 
     def encode(self) -> bytes:
         """The record for the ledger."""
-        fields: list[Any] = [getattr(self, name) for name in self.__slots__ if name != "alert_sum"]
-        body = msgspec.msgpack.encode([self.alert_sum.to_bytes(32, "big"), *fields])
+        fields: list[Any] = [getattr(self, name) for name in _PLAIN]
+        body = msgspec.msgpack.encode([self.alert_sum.to_bytes(32, "big"), self.shift.encode(), *fields])
         return bytes((LANE_RECORD_VERSION,)) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @classmethod
@@ -112,8 +117,12 @@ class LaneRecord:
         if zlib.crc32(body).to_bytes(4, "little") != data[1:5]:
             raise CorruptState("lane record: expected bytes that match their checksum, got others; restore a backup")
         record = cls()
-        alert_sum, *fields = msgspec.msgpack.decode(body)
+        alert_sum, shift, *fields = msgspec.msgpack.decode(body)
         record.alert_sum = int.from_bytes(alert_sum, "big")
-        for name, value in zip((n for n in cls.__slots__ if n != "alert_sum"), fields, strict=True):
+        record.shift = Shift.decode(shift)
+        for name, value in zip(_PLAIN, fields, strict=True):
             setattr(record, name, value)
         return record
+
+
+_PLAIN = tuple(name for name in LaneRecord.__slots__ if name not in ("alert_sum", "shift"))

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from engine.contacts import Contacts
+from engine.desk.tickets import Tickets
 from engine.echo import Echo
 from engine.episodes import Episodes
 from engine.errors import CorruptState, StateIncompatible
@@ -32,7 +33,7 @@ from engine.timeline import Timeline
 
 __all__ = ["ARRIVALS", "MAX_ATTRIBUTES", "MAX_CATEGORIES", "RECORD_VERSION", "Memory", "id_digest"]
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 ARRIVALS = 32
 """Arrivals whose ids are remembered whatever else memory holds (design, section 3)."""
 
@@ -80,6 +81,8 @@ class Memory:
         People's words, by (flag, category).
     episodes, contacts
         What consumers have been told.
+    tickets
+        The alerts as the desk sees them.
     timeline
         The scene.
     landmarks
@@ -126,6 +129,7 @@ class Memory:
         "service",
         "silence_step",
         "states",
+        "tickets",
         "timeline",
         "traits",
     )
@@ -147,6 +151,7 @@ class Memory:
         self.overrides: dict[tuple[str, str | None], list[Word]] = {}
         self.episodes = Episodes()
         self.contacts = Contacts()
+        self.tickets = Tickets()
         self.timeline = Timeline()
         self.landmarks = Landmarks()
         self.churn: float | None = None
@@ -187,11 +192,15 @@ class Memory:
         # All events are among the arrivals until the 33rd comes.
         return len(self.arrivals) >= ARRIVALS and any(state.has(event_id) for state in self.states.values())
 
-    def arrived(self, event_id: str, ts: int) -> None:
-        """Note an applied event."""
+    def heard(self, event_id: str) -> None:
+        """Note the id of an applied event, which need not be a trace of the customer."""
         self.arrivals.append(id_digest(event_id))
         if len(self.arrivals) > ARRIVALS:
             del self.arrivals[0]
+
+    def arrived(self, event_id: str, ts: int) -> None:
+        """Note an applied trace."""
+        self.heard(event_id)
         self.first_seen = ts if self.first_seen < 0 else min(self.first_seen, ts)
         self.last_seen = max(self.last_seen, ts)
 
@@ -215,6 +224,7 @@ class Memory:
             "overrides": [[f, c, words] for (f, c), words in self.overrides.items()],
             "episodes": self.episodes.encode(),
             "contacts": self.contacts.encode(),
+            "tickets": self.tickets.encode(),
             "timeline": self.timeline.entries,
             "landmarks": self.landmarks.encode(),
             "churn": self.churn,
@@ -275,8 +285,8 @@ class Memory:
     def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:
         (
             customer_id, arrivals, first_seen, last_seen, traits, rhythm, echo, service, attributes, states, composites,
-            scores, normals, overrides, episodes, contacts, timeline, landmarks, churn, engagement, contact, reasons,
-            silence_step, left_at, profile_at, history, as_of, capped,
+            scores, normals, overrides, episodes, contacts, tickets, timeline, landmarks, churn, engagement, contact,
+            reasons, silence_step, left_at, profile_at, history, as_of, capped,
         ) = fields  # fmt: skip
         memory = cls(customer_id)
         memory.arrivals = [int.from_bytes(arrivals[i : i + 8], "little") for i in range(0, len(arrivals), 8)]
@@ -299,6 +309,7 @@ class Memory:
         memory.overrides = {(f, c): [Word(*w) for w in words] for f, c, words in overrides}
         memory.episodes = Episodes.decode(episodes)
         memory.contacts = Contacts.decode(contacts)
+        memory.tickets = Tickets.decode(tickets)
         memory.timeline = Timeline(timeline)
         memory.landmarks = Landmarks.decode(landmarks)
         memory.churn, memory.engagement, memory.contact, memory.reasons = churn, engagement, contact, reasons

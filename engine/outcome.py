@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.alert import Alert
+from engine.desk.fact import Fact
 from engine.event import Event
 from engine.model_watch import DriftAlarm
 
@@ -36,6 +37,8 @@ class BoardRows:
         The whole list `timeline:<id>`, oldest first; at most 20 entries.
     index
         Leaderboard name -> score; `None` takes the customer off that leaderboard.
+    queue
+        Of every open alert: id, queue (`open` or `held`), place in it.
     """
 
     customer: dict[str, str]
@@ -45,6 +48,7 @@ class BoardRows:
     history: dict[str, str] | None = None
     timeline: list[str] | None = None
     index: dict[str, float | None] | None = None
+    queue: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -123,7 +127,13 @@ class Outcome:
     alerts, predictions
         In the order in which they went out.
     alert_state
-        Alert id -> the whole hash `alert:<alert_id>` of an open alert, or `None` when it is closed.
+        Alert id -> the whole hash `alert:<alert_id>`, or `None` when memory has let go of it; only those that changed.
+    facts
+        What people said of alerts, in the order in which it was applied.
+    deliveries
+        First ms of a window of lane clock -> `<reason>|<flag>|<route>` -> messages so far; only those that changed.
+    rule_counts
+        Flag -> what -> how often so far; all counts of the rules of which one changed.
     late, dead
         Index in the batch and reason of the records that were not applied, for their topics or files.
     clock
@@ -144,6 +154,9 @@ class Outcome:
     alerts: list[Alert] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
     alert_state: dict[str, dict[str, str] | None] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    deliveries: dict[int, dict[str, int]] = field(default_factory=dict)
+    rule_counts: dict[str, dict[str, int]] = field(default_factory=dict)
     late: list[int] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
     drift: list[DriftAlarm] = field(default_factory=list)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 from engine.alert import Alert
 from engine.contacts import CONTACT_FLAG, SEVERITY, ContactAlert
+from engine.desk.dispatch import CONTACT_PRIORITY, Dispatch, Message, source_of
 from engine.episodes import Episode, FlagKey
 from engine.event import Event
+from engine.flags.status import Status
 from engine.lane_record import LaneRecord
 from engine.memory import Memory
 from engine.rules import RuleSet
+from engine.rules.rule import CountRule, Rule
 
 __all__ = ["Teller"]
 
@@ -27,6 +31,8 @@ class Teller:
         The rules in force.
     model
         Version of the models.
+    dispatch
+        Decides to whom messages go and whether people are shown them.
 
     Attributes
     ----------
@@ -35,13 +41,15 @@ class Teller:
     alerts
         Messages of the batch, in order.
     alert_state
-        Alert id -> the hash of an open alert, `None` when it was closed.
+        Alert id -> the hash of an alert, `None` when memory has let go of it.
     """
 
-    def __init__(self, record: LaneRecord, rules: RuleSet, model: str) -> None:
+    def __init__(self, record: LaneRecord, rules: RuleSet, model: str, dispatch: Dispatch) -> None:
         self._record = record
         self._rules = rules
+        self._by_name = {rule.name: rule for rule in rules.rules}
         self.model = model
+        self.dispatch = dispatch
         self.begin()
 
     def begin(self) -> None:
@@ -51,31 +59,66 @@ class Teller:
         self.alert_state: dict[str, dict[str, str] | None] = {}
 
     def send(
-        self, memory: Memory, op: str, key: FlagKey, episode: Episode, at: int, event: Event | None = None
+        self,
+        memory: Memory,
+        op: str,
+        key: FlagKey,
+        episode: Episode,
+        at: int,
+        event: Event | None = None,
+        *,
+        up: Collection[str] | None = None,
     ) -> None:
-        """A message about a flag, stamped `at` (ms); `event` is what caused it, if an event did."""
+        """A message about a flag.
+
+        Parameters
+        ----------
+        memory, op, key, episode
+            Whose flag, and what became of it.
+        at
+            Event time with which it is stamped, ms.
+        event
+            What caused it, if an event did.
+        up
+            Names of the flags that are up once everything is told; by default those that are up now.
+        """
         flag, category = key
-        priority = next((r.priority for r in self._rules.rules if r.name == flag), 3)
+        rule = self._by_name.get(flag)
+        known = memory.tickets.open.get(episode.alert_id)
+        status = Status(episode.since, episode.until, episode.count, episode.severity, episode.evidence, 0)
+        message = Message(
+            op=op, alert_id=episode.alert_id, flag=flag, category=category, status=status,
+            priority=3 if rule is None else rule.priority, inhibited_by=() if rule is None else rule.inhibited_by,
+            worse=known is not None and _rank(rule, episode.severity) > _rank(rule, known.severity),
+            source=source_of(memory, event), team=event.team if event is not None else None, at=at,
+        )  # fmt: skip
+        names = {name for name, _ in memory.episodes.active} if up is None else up
+        ticket, held = self.dispatch.take(memory, message, names, self._record.clock)
         case_id = event.case_id if event is not None else None
         alert = Alert(
             alert_id=episode.alert_id, seq=0, op=op, flag=flag, category=category,
             customer_id=memory.customer_id, at=at, since=episode.since, until=episode.until, count=episode.count,
-            severity=episode.severity, priority=priority,
+            severity=episode.severity, priority=ticket.priority,
             evidence=list(episode.evidence), scores=_scores(memory), reasons=_reasons(memory),
-            route=self.route(memory, event), scene=memory.timeline.scene(case_id, category),
-            rules=self._rules.version, model=self.model, index=self.index,
+            route=ticket.route, scene=memory.timeline.scene(case_id, category), rules=self._rules.version,
+            model=self.model, index=self.index, held=held, guidance=ticket.guidance,
         )  # fmt: skip
         self._emit(alert)
 
     def send_contact(self, memory: Memory, op: str, contact: ContactAlert, at: int) -> None:
         """A message about a contact of a sensitive customer, stamped `at` (ms)."""
-        case_id = None
+        message = Message(
+            op=op, alert_id=contact.alert_id, flag=CONTACT_FLAG, category=contact.category, status=contact.status(),
+            priority=CONTACT_PRIORITY, source=contact.route, team=contact.team, at=at,
+        )  # fmt: skip
+        ticket, held = self.dispatch.take(memory, message, (), self._record.clock)
         alert = Alert(
             alert_id=contact.alert_id, seq=0, op=op, flag=CONTACT_FLAG, category=contact.category,
             customer_id=memory.customer_id, at=at, since=contact.first, until=contact.due, count=contact.count,
-            severity=SEVERITY, priority=1, evidence=[contact.newest], scores=_scores(memory), reasons=_reasons(memory),
-            route=contact.route, scene=memory.timeline.scene(case_id, contact.category), rules=self._rules.version,
-            model=self.model, index=self.index,
+            severity=SEVERITY, priority=ticket.priority, evidence=[contact.newest], scores=_scores(memory),
+            reasons=_reasons(memory), route=ticket.route,
+            scene=memory.timeline.scene(contact.case_id, contact.category), rules=self._rules.version,
+            model=self.model, index=self.index, held=held, guidance=ticket.guidance,
         )  # fmt: skip
         self._emit(alert)
 
@@ -88,30 +131,43 @@ class Teller:
         name = f"{alert.flag}:{alert.op}"
         record.ops[name] = record.ops.get(name, 0) + 1
         self.alerts.append(alert)
-        if alert.op == "clear":
-            self.alert_state[alert.alert_id] = None
-        else:
-            self.alert_state[alert.alert_id] = {
-                "customer_id": alert.customer_id,
-                "flag": alert.flag,
-                "since": str(alert.since),
-                "count": str(alert.count),
-                "severity": alert.severity,
-                "updated_at": str(alert.at),
-                "route": alert.route,
-            }
 
-    def route(self, memory: Memory, event: Event | None) -> str:
-        """Whoever handles the contact, else the customer's owner; empty when nobody is known."""
-        if event is not None:
-            if event.agent_id is not None:
-                return f"agent:{event.agent_id}"
-            if event.team is not None:
-                return f"team:{event.team}"
-            if event.channel is not None:
-                return f"queue:{event.channel}"
-        owner = memory.attributes.get("owner")
-        return f"owner:{owner}" if isinstance(owner, str) else ""
+    def settle(self, memory: Memory) -> None:
+        """Bring a customer's tickets up to what is known of their alerts after an event or timer."""
+        tickets, clock = memory.tickets, self._record.clock
+        for episode in memory.episodes.active.values():
+            ticket = tickets.open.get(episode.alert_id)
+            if ticket is not None:
+                ticket.show(episode.since, episode.until, episode.count, episode.severity, clock)
+        for contact in memory.contacts.open.values():
+            ticket = tickets.open.get(contact.alert_id)
+            if ticket is not None:
+                ticket.show(contact.first, contact.due, contact.count, SEVERITY, clock)
+        tickets.forget_old(clock)
+
+    def show(self, memory: Memory, lane: int) -> None:
+        """Tell the board of a customer's alerts that changed in the batch."""
+        for ticket in memory.tickets.take_dirty():
+            self.alert_state[ticket.alert_id] = ticket.row(memory.customer_id, lane)
+        self.let_go(memory)
+
+    def inhibitors(self, flag: str) -> tuple[str, ...]:
+        """Flags that keep messages about this one from people."""
+        rule = self._by_name.get(flag)
+        return () if rule is None else rule.inhibited_by
+
+    def let_go(self, memory: Memory) -> None:
+        """Take off the board the alerts that memory holds no longer."""
+        for alert_id in memory.tickets.gone:
+            self.alert_state[alert_id] = None
+        memory.tickets.gone.clear()
+
+
+def _rank(rule: Rule | None, severity: str) -> int:
+    """How bad a severity is among those of its rule; tiers are listed from the least severe."""
+    if not isinstance(rule, CountRule):
+        return 0
+    return next((i for i, tier in enumerate(rule.tiers) if tier.severity == severity), 0)
 
 
 def _scores(memory: Memory) -> dict[str, float]:

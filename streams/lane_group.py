@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.decode import Limits, decode
+from engine.desk import Desk
 from engine.errors import HenjiError, InvalidEvent, StateIncompatible
 from engine.event import TIMELESS, Event
 from engine.lane import Lane
@@ -96,6 +97,8 @@ class LaneGroup:
         Most customers that a lane keeps decoded; 0 keeps none.
     spent
         Called with the name of a stage (`decode`, `load`, `engine`) when it ends.
+    desk
+        Of the lanes; by default the built-in one.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class LaneGroup:
         limits: Limits | None = None,
         cache: int = CACHE_CUSTOMERS,
         spent: Callable[[str], None] = lambda _: None,
+        desk: Desk | None = None,
     ) -> None:
         self.settings = settings
         self.rules = rules
@@ -119,6 +123,7 @@ class LaneGroup:
         self._limits = limits or Limits()
         self._cache = cache
         self._spent = spent
+        self._desk = desk
         # The lanes hold what no ledger knows: the engine failed half-way.
         self._spoilt = False
 
@@ -129,7 +134,14 @@ class LaneGroup:
             record, models, timers = self._ledger.lane_state(number)
             cache = _ALL if keep_all else self._cache
             lanes[number] = Lane(
-                number, self.settings, self.rules, record=record, models=models, timers=timers, cache=cache
+                number,
+                self.settings,
+                self.rules,
+                record=record,
+                models=models,
+                timers=timers,
+                cache=cache,
+                desk=self._desk,
             )
         # All at once: another thread may look at the clocks meanwhile, and a store that is away changes nothing.
         self.lanes = lanes

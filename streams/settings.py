@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.contenders import BLEND, check_challenger
+from engine.desk import Desk
 from engine.duration import DAY_MS, HOUR_MS, MINUTE_MS, format_duration
 from engine.errors import ConfigurationError
 from engine.event import ACTIVITY, CONTROL, KINDS
@@ -132,6 +133,7 @@ SETTINGS = {
                 "play an exchange of what the lanes have learned this often, as live workers have one",
                 optional_duration(365 * DAY_MS, MINUTE_MS)),
         Setting("rules", "", "a rules file", "rules other than the built-in ones", text),
+        Setting("desk", "", "a desk file", "routes, priorities, caps and guidance other than the built-in ones", text),
     )
 }  # fmt: skip
 """Every setting by its key."""
@@ -169,6 +171,21 @@ class Settings:
         if not path:
             return RuleSet.default()
         return RuleSet.parse(_read(Path(path), f"rules ({self.origins['rules']})"), path)
+
+    def desk(self) -> Desk:
+        """The service desk in force.
+
+        Raises
+        ------
+        RulesError
+            If the file is not a valid desk.
+        ConfigurationError
+            If it cannot be read, or a cap cannot be shared out among the lanes.
+        """
+        path = self["desk"]
+        desk = Desk.parse(_read(Path(path), f"desk ({self.origins['desk']})"), path) if path else Desk.default()
+        desk.check_lanes(self["lanes"])
+        return desk
 
     def result(self, rules: RuleSet) -> ResultSettings:
         """What the answers depend on."""

@@ -31,7 +31,7 @@ MAX_RULES = 64
 RESERVED = frozenset(("churn", "sensitive_contact", "service_incident"))
 """Names that the board and the alert stream use for other things."""
 
-_COMMON = {"shape", "priority", "where", "severity", "segments"}
+_COMMON = {"shape", "priority", "where", "severity", "segments", "inhibited_by"}
 _KEYS = {
     "count": {"kinds", "events", "level", "threshold", "window", "tiers", "reset"},
     "groups": {"groups", "level", "window", "distinct_case"},
@@ -40,10 +40,12 @@ _KEYS = {
     "score": {"score", "raise", "clear", "hold", "direction", "relative_to", "own_silence", "expected_end"},
     "composite": {"any", "all", "hold"},
 }
-_SAME_FOR_ALL = ("shape", "segments", "where", "level", "kinds", "events", "first", "then", "any", "all", "score")
+_SAME_FOR_ALL = (
+    "shape", "segments", "where", "level", "kinds", "events", "first", "then", "any", "all", "score", "inhibited_by",
+)  # fmt: skip
 """What a segment cannot have of its own: which events a rule sees does not depend on who the customer is."""
 
-_Common = tuple[str, int, tuple[Condition, ...]]
+_Common = tuple[str, int, tuple[Condition, ...], tuple[str, ...]]
 
 
 class RuleReader(TableReader):
@@ -78,6 +80,10 @@ class RuleReader(TableReader):
                     self.fail(path, f"names of other flags of this file ({', '.join(sorted(shapes))})", member)
                 if shapes[member] in (AllRule, CompositeRule, ScoreRule):
                     self.fail(path, "flags of the shapes count, groups, overdue or follows", member)
+            for i, other in enumerate(rule.inhibited_by):
+                if other not in shapes or other == rule.name:
+                    where: Path = ("flags", rule.name, "inhibited_by", i)
+                    self.fail(where, f"names of other flags of this file ({', '.join(sorted(shapes))})", other)
         return rules
 
     def segments(self) -> tuple[str, ...]:
@@ -135,8 +141,9 @@ class RuleReader(TableReader):
                 "events stand with the events",
                 events[0].field,
             )
+        hidden = self.words(merged["inhibited_by"], (*path, "inhibited_by")) if "inhibited_by" in merged else ()
         build: Callable[..., Rule] = getattr(self, f"_{shape}")
-        rule = build(path, merged, (name, priority, gates), events)
+        rule = build(path, merged, (name, priority, gates, tuple(hidden)), events)
         self._own = ("", frozenset())
         return rule
 

@@ -107,11 +107,14 @@ class Rule:
         1 (look at it first) to 5; for queues.
     gates
         Conditions on the customer's own state that must hold at the event that raises the flag.
+    inhibited_by
+        Flags of the same customer that, while up, keep messages about this one from people.
     """
 
     name: str
     priority: int
     gates: tuple[Condition, ...]
+    inhibited_by: tuple[str, ...]
 
     def gate(self, state: CustomerState) -> bool:
         """Whether the customer's own state lets the flag be raised now."""

@@ -87,6 +87,7 @@ class _Asked:
 @click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
 @click.option("--lanes", metavar="N", help="Number of lanes. [default: 8]")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
+@click.option("--desk", "desk_file", metavar="FILE", help="Routes, priorities, caps and guidance of your own.")
 @settings_options
 @click.option("--alerts", type=_FILE, metavar="OUT", help="With --once: write every alert, lane by lane in order.")
 @click.option("--board", type=_FILE, metavar="OUT", help="With --once: write the final board, a customer a line.")
@@ -96,6 +97,7 @@ def command(
     lateness: str | None,
     lanes: str | None,
     rules_file: str | None,
+    desk_file: str | None,
     map_file: Path | None,
     settings_file: Path | None,
     pairs: tuple[str, ...],
@@ -119,12 +121,17 @@ def command(
       henji demo --once --log events.jsonl.gz --lanes 8 --json
     """
     settings = gather(
-        settings_file, pairs, lateness=("lateness", lateness), lanes=("lanes", lanes), rules=("rules", rules_file)
+        settings_file,
+        pairs,
+        lateness=("lateness", lateness),
+        lanes=("lanes", lanes),
+        rules=("rules", rules_file),
+        desk=("desk", desk_file),
     )
     rules = settings.rule_set()
     asked = _Asked(
         given=Given(
-            pairs=_pairs(pairs, {"lateness": lateness, "lanes": lanes, "rules": rules_file}),
+            pairs=_pairs(pairs, {"lateness": lateness, "lanes": lanes, "rules": rules_file, "desk": desk_file}),
             settings_file=settings_file,
             map_file=map_file,
         ),

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import orjson
 
+from engine.desk import Desk
 from engine.errors import UsageError
 from engine.rules import RuleSet
 from engine.settings import ResultSettings
@@ -46,6 +47,7 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.option("--lanes", metavar="N", help="Number of lanes. [default: 8]")
 @click.option("--share", metavar="TIME", help="How often lanes tell each other what they learned, such as 1d, or none.")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones.")
+@click.option("--desk", "desk_file", metavar="FILE", help="Routes, priorities, caps and guidance of your own.")
 @settings_options
 @redis_option
 @click.option(
@@ -77,6 +79,7 @@ def command(
     lanes: str | None,
     share: str | None,
     rules_file: str | None,
+    desk_file: str | None,
     settings_file: Path | None,
     pairs: tuple[str, ...],
     redis_url: str | None,
@@ -103,13 +106,15 @@ def command(
         lanes=("lanes", lanes),
         share=("replay.share", share),
         rules=("rules", rules_file),
+        desk=("desk", desk_file),
         redis=("redis.url", redis_url),
         kafka=("kafka.brokers", brokers),
     )
     rules = settings.rule_set()
     vocabulary = read_vocabulary(map_file)
     _check_paths(files, {k: options[k] for k in ("alerts", "board", "predictions", "dead", "late")},
-                 {"map": map_file, "rules": settings["rules"] or None, "settings": settings_file})  # fmt: skip
+                 {"map": map_file, "rules": settings["rules"] or None, "desk": settings["desk"] or None,
+                  "settings": settings_file})  # fmt: skip
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
     quiet = as_json or digest_only
     result = settings.replayed(rules)
@@ -120,6 +125,7 @@ def command(
             rules,
             url=redis_of(settings),
             vocabulary=vocabulary,
+            desk=settings.desk(),
             name=options["name"],
             outputs=growing,
             board=options["board"],
@@ -144,6 +150,7 @@ def run_replay(
     *,
     url: RedisAccess | str,
     vocabulary: Vocabulary | None = None,
+    desk: Desk | None = None,
     name: str | None = None,
     outputs: dict[str, Path] | None = None,
     board: Path | None = None,
@@ -164,7 +171,7 @@ def run_replay(
     name = name or _run_name(_place(reader), settings, vocabulary)
     files = Outputs(outputs or {})
     started = time.monotonic()
-    with replay_ledger(url, name, settings, rules, redis_dir) as (ledger, prefix), _closing(files):
+    with replay_ledger(url, name, settings, rules, redis_dir, desk=desk) as (ledger, prefix), _closing(files):
         if fresh:
             ledger.claim()
             ledger.reset()
@@ -178,6 +185,7 @@ def run_replay(
             vocabulary=vocabulary,
             partitions=reader.n_partitions if isinstance(reader, TopicLog) else 1,
             reload_each=reload_each,
+            desk=desk,
         )
         pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:

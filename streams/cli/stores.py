@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.desk import Desk
 from engine.errors import ConfigurationError, UsageError
 from engine.rules import RuleSet
 from engine.settings import ENGINE_VERSION, ResultSettings
@@ -68,7 +69,13 @@ def open_redis(where: RedisAccess | str, directory: Path | None = None) -> Itera
 
 @contextmanager
 def replay_ledger(
-    where: RedisAccess | str, run: str, settings: ResultSettings, rules: RuleSet, directory: Path | None
+    where: RedisAccess | str,
+    run: str,
+    settings: ResultSettings,
+    rules: RuleSet,
+    directory: Path | None,
+    *,
+    desk: Desk | None = None,
 ) -> Iterator[tuple[Ledger, str]]:
     """The ledger of a replay and the prefix of its keys (empty in memory); `where` as `open_redis`, or `none`."""
     binding = Binding.of("replay", 0, lanes=settings.lanes)
@@ -77,7 +84,8 @@ def replay_ledger(
         return
     keys = Keys.replay(run)
     with open_redis(where, directory) as client:
-        meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes)
+        desk = desk or Desk.default()
+        meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes, desk=desk.version, guidance=desk.texts())
         yield RedisLedger(client, binding, meta, keys=keys, board_of=board_maker(settings, rules)), keys.prefix
 
 

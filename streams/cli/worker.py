@@ -32,6 +32,7 @@ SWITCH_S = 0.001
 @redis_option
 @click.option("--lanes", metavar="N", help="Number of lanes of the deployment. [setting: lanes]")
 @click.option("--rules", "rules_file", metavar="FILE", help="Rules other than the built-in ones. [setting: rules]")
+@click.option("--desk", "desk_file", metavar="FILE", help="Routes, priorities, caps and guidance. [setting: desk]")
 @click.option(
     "--map",
     "map_file",
@@ -57,6 +58,7 @@ def command(
     redis_url: str | None,
     lanes: str | None,
     rules_file: str | None,
+    desk_file: str | None,
     map_file: Path | None,
     instance: str | None,
     http: str | None,
@@ -81,6 +83,7 @@ def command(
         redis=("redis.url", redis_url),
         lanes=("lanes", lanes),
         rules=("rules", rules_file),
+        desk=("desk", desk_file),
         instance=("worker.instance", instance),
         http=("worker.http", http),
     )
@@ -88,6 +91,7 @@ def command(
     if isinstance(where, str):
         raise UsageError(f"--redis: expected the URL of a Redis that outlives the worker, got {where}")
     rules = settings.rule_set()
+    desk = settings.desk()
     result = settings.result(rules)
     options = WorkerOptions.of(settings, start=start or "")
     vocabulary = read_vocabulary(map_file)
@@ -99,7 +103,15 @@ def command(
             for finding in check_policy(client):
                 click.echo(f"henji: {finding}", err=True)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                worker = Worker(client, result, rules, options, vocabulary=vocabulary, version=version("henji"))
+                worker = Worker(
+                    client,
+                    result,
+                    rules,
+                    options,
+                    vocabulary=vocabulary,
+                    desk=desk,
+                    version=version("henji"),
+                )
                 runner.run(_run(worker))
     finally:
         undo()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from engine.desk import Desk
 from engine.errors import LedgerConflict, LogMismatch
 from engine.outcome import Outcome
 from engine.rules import RuleSet
@@ -88,6 +89,8 @@ class LivePartition:
         Share of dead records beyond which it blows, or `None`.
     alerts_topic
         Where copies of the alerts go; empty: nowhere.
+    desk
+        Of the lanes; by default the built-in one.
     about
         What the board says about itself (`BoardMeta.more`): `open` puts in where it was told to begin.
     """
@@ -103,6 +106,7 @@ class LivePartition:
         vocabulary: Vocabulary | None = None,
         fuse: float | None = None,
         alerts_topic: str = "",
+        desk: Desk | None = None,
         about: dict[str, str] | None = None,
     ) -> None:
         self.ledger = ledger
@@ -129,7 +133,7 @@ class LivePartition:
         self._in_hand: tuple[FetchedBatch, Prepared | None] | None = None
         self._stage_started = 0.0
         self._group = LaneGroup(
-            settings, rules, ledger, partitions=partitions, vocabulary=vocabulary, spent=self._spend
+            settings, rules, ledger, partitions=partitions, vocabulary=vocabulary, spent=self._spend, desk=desk
         )
 
     # -- opening -------------------------------------------------------------------------------------------------

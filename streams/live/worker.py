@@ -23,6 +23,7 @@ from aiokafka.errors import IllegalStateError, OffsetOutOfRangeError
 from faust.sensors.monitor import Monitor
 from yarl import URL
 
+from engine.desk import Desk
 from engine.duration import DAY_MS
 from engine.errors import FuseBlown, HenjiError, LedgerConflict, LogMismatch, RecoverableError, StateIncompatible
 from engine.outcome import Outcome
@@ -154,6 +155,8 @@ class Worker:
         What the answers depend on.
     options
         Everything else.
+    desk
+        Routes, priorities, caps and guidance; by default the built-in ones.
     version
         Of henji, for the metrics.
 
@@ -171,9 +174,12 @@ class Worker:
         options: WorkerOptions,
         *,
         vocabulary: Vocabulary | None = None,
+        desk: Desk | None = None,
         version: str = "",
     ) -> None:
         self._client = client
+        self._desk = desk or Desk.default()
+        self._desk.check_lanes(settings.lanes)
         self._settings = settings
         self._rules = rules
         self._vocabulary = vocabulary
@@ -557,7 +563,8 @@ class Worker:
         options, settings = self._options, self._settings
         assert self._n_partitions is not None
         binding = Binding.of(options.topics.events, number, partitions=self._n_partitions, lanes=settings.lanes)
-        meta = BoardMeta(ENGINE_VERSION, self._rules.version, settings.lanes)
+        desk = self._desk
+        meta = BoardMeta(ENGINE_VERSION, self._rules.version, settings.lanes, desk=desk.version, guidance=desk.texts())
         ledger = RedisLedger(
             self._client,
             binding,
@@ -575,6 +582,7 @@ class Worker:
             vocabulary=self._vocabulary,
             fuse=options.fuse,
             alerts_topic=options.topics.alerts,
+            desk=desk,
             about=meta.more,
         )
 

@@ -10,8 +10,10 @@ from operator import itemgetter
 import orjson
 
 from engine.alert import Alert
+from engine.desk.fact import Fact
+from engine.desk.ticket import queue_score
 from engine.outcome import CustomerChange, Outcome
-from streams.redis.catalogue import ALERTS_MAX, CONTRACT, INDEXES, MODEL_FIELDS
+from streams.redis.catalogue import ALERTS_MAX, CONTRACT, DELIVERY_TTL_S, FACTS_MAX, INDEXES, MODEL_FIELDS, QUEUES
 from streams.redis.client import Command
 from streams.redis.customer_parts import CustomerParts, whole_hash
 from streams.redis.keys import CUSTOMER_PARTS, Keys, encode_id
@@ -33,12 +35,18 @@ class BoardMeta:
         Number of lanes of the deployment.
     more
         Further fields (`since`, `start`, `lag:<lane>`), written with every batch.
+    desk
+        Digest of the desk.toml in force.
+    guidance
+        Its texts by their ids, as JSON.
     """
 
     engine: str
     rules: str
     lanes: int
     more: dict[str, str] = field(default_factory=dict)
+    desk: str = ""
+    guidance: Mapping[str, str] = field(default_factory=dict)
 
 
 class BoardWriter:
@@ -62,11 +70,13 @@ class BoardWriter:
         self._parts = CustomerParts(keys)
         # (model, lane) -> names of the fields that we left there.
         self._model_fields: dict[tuple[str, int], frozenset[str]] = {}
+        self._guided = False
 
     def forget_all(self) -> None:
         """Take nothing on the board for granted: somebody else may have written, or a transaction has failed."""
         self._parts.forget_all()
         self._model_fields.clear()
+        self._guided = False
 
     def surprised(self, commands: Sequence[Command], replies: Sequence[object]) -> set[str]:
         """Keys that were not as we left them, from the answers to the last `commands`.
@@ -101,15 +111,21 @@ class BoardWriter:
         for outcome in outcomes:
             for name, row in outcome.model_rows.items():
                 self._model(commands, name, outcome.lane, row)
+            self._desk(commands, outcome)
+        if not self._guided:
+            self._guided = True
+            key = self._keys.guidance
+            texts = chain.from_iterable(self._meta.guidance.items())
+            commands += [("DEL", key), *([("HSET", key, *texts)] if self._meta.guidance else [])]
         commands.append(("HSET", self._keys.meta, *self._meta_fields(outcomes, now_ms)))
         return commands
 
     def index_commands(self, name: str, members: Iterable[tuple[str, float]], *, page: int = 1000) -> list[Command]:
-        """Commands that write a whole leaderboard, from customer ids and scores."""
+        """Commands that write a whole leaderboard or queue, from customer or alert ids and scores."""
         flat: list[str | float] = []
-        for customer_id, score in members:
-            flat += (score, encode_id(customer_id))
-        key = self._keys.index(name)
+        for member, score in members:
+            flat += (score, member if name in QUEUES else encode_id(member))
+        key = self._keys.queue(name) if name in QUEUES else self._keys.index(name)
         pages = (flat[start : start + 2 * page] for start in range(0, len(flat), 2 * page))
         return [("DEL", key), *(("ZADD", key, *part) for part in pages)]
 
@@ -161,11 +177,61 @@ class BoardWriter:
         ]
         sent.sort(key=itemgetter(0))
         commands += [self._alert(lane, alert) for _, lane, alert in sent]
+        self._tickets(commands, outcomes)
+        for outcome in outcomes:
+            commands += [self._fact(outcome.lane, fact) for fact in outcome.facts]
+        if sent or any(outcome.facts for outcome in outcomes):
+            commands.append(("PUBLISH", self._keys.wake, str(len(sent))))
+
+    def _tickets(self, commands: list[Command], outcomes: Sequence[Outcome]) -> None:
+        """State of the alerts that changed, and their places in the queues."""
+        places: dict[str, list[str | int]] = {name: [] for name in QUEUES}
+        gone: dict[str, list[str]] = {name: [] for name in QUEUES}
         for outcome in outcomes:
             for alert_id, state in outcome.alert_state.items():
                 commands += whole_hash(self._keys.alert(alert_id), state or {})
-        if sent:
-            commands.append(("PUBLISH", self._keys.wake, str(len(sent))))
+                here = None if state is None or "closed_at" in state else "held" if state["held"] else "open"
+                for name in QUEUES:
+                    if name == here and state is not None:
+                        places[name] += (queue_score(int(state["priority"]), int(state["since"])), alert_id)
+                    else:
+                        gone[name].append(alert_id)
+        commands += [("ZADD", self._keys.queue(name), *pairs) for name, pairs in places.items() if pairs]
+        commands += [("ZREM", self._keys.queue(name), *members) for name, members in gone.items() if members]
+
+    def _fact(self, lane: int, fact: Fact) -> Command:
+        word = fact.word
+        fields = {
+            "alert_id": fact.alert_id,
+            "customer_id": fact.customer_id,
+            "lane": str(lane),
+            "seq": str(fact.seq),
+            "fact": fact.name,
+            "state": "up" if word.up else "down",
+            "at": str(word.at),
+            "by": word.by,
+        }
+        if fact.name == "snooze":
+            fields["reason"] = word.text
+            if word.until is not None:
+                fields["until"] = str(word.until)
+        elif fact.name == "outcome":
+            fields["outcome"] = word.text
+        return (
+            *("XADD", self._keys.facts, "MAXLEN", "~", FACTS_MAX, "*"),
+            *chain.from_iterable(fields.items()),
+        )
+
+    def _desk(self, commands: list[Command], outcome: Outcome) -> None:
+        """What a lane's desk counts; each lane has fields of its own, so that a sum over them is a total."""
+        lane = outcome.lane
+        for flag, counts in outcome.rule_counts.items():
+            fields = chain.from_iterable((f"{what}:{lane}", str(n)) for what, n in counts.items())
+            commands.append(("HSET", self._keys.rule(flag), *fields))
+        for window, delivered in outcome.deliveries.items():
+            key = self._keys.delivery(window)
+            counted = chain.from_iterable((f"{lane}|{name}", str(n)) for name, n in delivered.items())
+            commands += [("HSET", key, *counted), ("EXPIRE", key, DELIVERY_TTL_S)]
 
     def _alert(self, lane: int, alert: Alert) -> Command:
         fields: dict[str, str | bytes] = {
@@ -176,6 +242,8 @@ class BoardWriter:
             "priority": str(alert.priority),
             "route": alert.route,
             "scene": orjson.dumps(alert.scene),
+            "held": alert.held,
+            "guidance": alert.guidance,
         }
         return (
             *("XADD", self._keys.alerts, "MAXLEN", "~", ALERTS_MAX, "*"),
@@ -190,6 +258,7 @@ class BoardWriter:
             "engine": meta.engine,
             "rules": meta.rules,
             "lanes": str(meta.lanes),
+            **({"desk": meta.desk} if meta.desk else {}),
             **{f"watermark:{outcome.lane}": str(outcome.clock) for outcome in outcomes},
             "last_write": str(now_ms),
         }

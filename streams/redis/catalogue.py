@@ -14,11 +14,14 @@ __all__ = [
     "BOARD_KEYS",
     "CONTRACT",
     "CUSTOMER_FIELDS",
+    "DELIVERY_TTL_S",
+    "FACTS_MAX",
     "INDEXES",
     "INPUT_STALE_MS",
     "INPUT_STATES",
     "LEDGER_KEYS",
     "MODEL_FIELDS",
+    "QUEUES",
     "TTL_S",
     "FieldSpec",
     "KeySpec",
@@ -33,11 +36,20 @@ TTL_S = 430 * 86_400
 
 It collects garbage when no worker is left to do so, and never means anything."""
 
+DELIVERY_TTL_S = 35 * 86_400
+"""TTL of the counts of one delivery window, seconds."""
+
+FACTS_MAX = 10_000
+"""About how many facts their stream keeps."""
+
 ALERTS_MAX = 100_000
 """About how many alerts the stream keeps."""
 
 INDEXES = ("churn", "engagement_drop", "sensitive", "value_at_risk")
 """Names of the leaderboards."""
+
+QUEUES = ("open", "held")
+"""Names of the queues of open alerts."""
 
 INPUT_STATES = ("fresh", "stale", "unknown")
 """What a worker may say of a lane's input."""
@@ -284,18 +296,104 @@ BOARD_KEYS = (
             FieldSpec("seq", "the lane's counter", required=True),
             FieldSpec("lane", "the lane", required=True),
             FieldSpec("line", "the alert as JSON, the public line", 65536, required=True),
-            FieldSpec("priority", "integer, high is urgent", required=True),
+            FieldSpec("priority", "integer, 1 (look at it first) to 5", required=True),
             FieldSpec("route", "to whom: `agent:<id>`, `team:<name>`, ...; empty when nobody is known", 1024, True),
             FieldSpec("scene", "JSON list of the traces of the same case or category, oldest first", 65536, True),
+            FieldSpec("held", "empty: for people. Else why they are not shown it, docs/desk.md section 2", 128),
+            FieldSpec("guidance", "id of a text in `guidance`, or empty", 128),
+        ),
+    ),
+    KeySpec(
+        "facts",
+        "facts",
+        "stream",
+        "What people said of alerts, in the order it was applied, about the newest 10,000: acknowledged, snoozed, "
+        "judged. (`lane`, `seq`) is the identity of an entry and may come twice. `alert:<alert_id>` has what holds now.",
+        (
+            FieldSpec("alert_id", "the alert", 16, required=True),
+            FieldSpec("customer_id", "whose alert it is", 512, required=True),
+            FieldSpec("lane", "the lane", required=True),
+            FieldSpec("seq", "the lane's counter of facts", required=True),
+            FieldSpec("fact", "`ack`, `snooze` or `outcome`", required=True),
+            FieldSpec("state", "`up`: it holds; `down`: it was taken back", required=True),
+            FieldSpec("at", "time of the word, ms", required=True),
+            FieldSpec("by", "who said it, or empty", 512, True),
+            FieldSpec("until", "of a snooze: its end, ms"),
+            FieldSpec("reason", "of a snooze, or empty", 4096),
+            FieldSpec("outcome", "`useful` or `not_useful`"),
         ),
     ),
     KeySpec(
         "alert",
         "alert:<alert_id>",
         "hash",
-        "State of an open alert; gone when it is closed.",
-        (FieldSpec("<field>", "who acknowledged it, until when it is snoozed, the outcome", 1024),),
+        "State of an alert that is open, or was closed in the last 14 d (`closed_at`); docs/desk.md.",
+        (
+            FieldSpec("customer_id", "whose it is", 512, True),
+            FieldSpec("flag", "the flag, or `sensitive_contact`", 128, True),
+            FieldSpec("category", "the category, if the flag has one", 256),
+            FieldSpec("since", "when the episode began, event time, ms", required=True),
+            FieldSpec("until", "when it ends if nothing happens, ms; missing: no scheduled end"),
+            FieldSpec("count", "counted events, open cases or contacts behind it", required=True),
+            FieldSpec("severity", "the rule's own word", 128, True),
+            FieldSpec("updated_at", "lane clock of the last change, ms", required=True),
+            FieldSpec("lane", "the lane", required=True),
+            FieldSpec("priority", "1 (look at it first) to 5", required=True),
+            FieldSpec("route", "to whom, or empty", 1024, True),
+            FieldSpec("held", "empty: people were shown it; else why not", 128, True),
+            FieldSpec("guidance", "id of a text in `guidance`, or empty", 128, True),
+            FieldSpec("closed_at", "when it was cleared, event time, ms; missing: it is open"),
+            FieldSpec("acked_by", "who acknowledged it; missing: nobody", 512),
+            FieldSpec("acked_at", "when, ms"),
+            FieldSpec("snoozed_until", "end of the snooze, ms; in force while the lane's watermark is not past it"),
+            FieldSpec("snoozed_by", "who snoozed it", 512),
+            FieldSpec("snoozed_at", "when, ms"),
+            FieldSpec("snooze_reason", "why", 4096),
+            FieldSpec("outcome", "`useful` or `not_useful`"),
+            FieldSpec("outcome_by", "who said so", 512),
+            FieldSpec("outcome_at", "when, ms"),
+        ),
         TTL_S,
+    ),
+    KeySpec(
+        "queue",
+        "queue:<name>",
+        "zset",
+        "Open alerts: `open` (those that people were shown) and `held`. Score: priority x 10^13 + `since` in ms, so "
+        "that the first is the one to look at first.",
+        (FieldSpec("member", "alert id", 16),),
+    ),
+    KeySpec(
+        "guidance",
+        "guidance",
+        "hash",
+        "What to say and what not to.",
+        (FieldSpec("<id>", '`{"say": {"en", "zh"}, "avoid": {"en", "zh"}}`', 8192),),
+        open_fields=True,
+    ),
+    KeySpec(
+        "rule",
+        "rule:<flag>",
+        "hash",
+        "How alerts of a rule fare, so far.",
+        (
+            FieldSpec("raised:<lane>", "alerts that were raised"),
+            FieldSpec("delivered:<lane>", "messages that people were shown"),
+            FieldSpec("held:<lane>", "messages that were held back"),
+            FieldSpec("acked:<lane>", "alerts that were acknowledged, less what was taken back"),
+            FieldSpec("snoozed:<lane>", "the same of snoozed"),
+            FieldSpec("useful:<lane>", "alerts that people judged useful"),
+            FieldSpec("not_useful:<lane>", "alerts that people judged not useful; precision = useful / both"),
+        ),
+    ),
+    KeySpec(
+        "delivery",
+        "delivery:<window>",
+        "hash",
+        "What became of the messages of one window of lane clock (its first ms is in the name): delivered, or held and "
+        "why.",
+        (FieldSpec("<lane>|<reason>|<flag>|<route>", "how many; reason: `delivered`, or as in `held`", 64),),
+        DELIVERY_TTL_S,
         open_fields=True,
     ),
     KeySpec(
@@ -341,6 +439,8 @@ BOARD_KEYS = (
             ),
             FieldSpec("since", "event time or offset from which on this board knows anything", 128),
             FieldSpec("start", "how the worker was told to begin: `earliest`, `latest`"),
+            FieldSpec("desk", "digest of the desk.toml in force", 128),
+            FieldSpec("counts:<partition>", "`read,applied,duplicate,late,dead` of a partition so far", 128),
         ),
     ),
 )

@@ -131,6 +131,28 @@ class Keys:
         """State of an open alert."""
         return f"{self.prefix}alert:{alert_id}"
 
+    @property
+    def facts(self) -> str:
+        """Stream of what people said of alerts."""
+        return f"{self.prefix}facts"
+
+    def queue(self, name: str) -> str:
+        """Open alerts: `open` or `held`."""
+        return f"{self.prefix}queue:{name}"
+
+    @property
+    def guidance(self) -> str:
+        """What to say and what not to."""
+        return f"{self.prefix}guidance"
+
+    def rule(self, flag: str) -> str:
+        """How alerts of a rule fare."""
+        return f"{self.prefix}rule:{encode_id(flag)}"
+
+    def delivery(self, window: int) -> str:
+        """What was delivered and held in a window that began at `window` ms of lane clock."""
+        return f"{self.prefix}delivery:{window}"
+
     def model(self, name: str) -> str:
         """Metrics of a model."""
         return f"{self.prefix}model:{encode_id(name)}"

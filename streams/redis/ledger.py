@@ -17,7 +17,7 @@ from engine.errors import HenjiError, LedgerConflict, StateIncompatible
 from engine.outcome import BoardRows, Outcome
 from streams.ledger import NOTHING_OUT, Binding, LaneState, Outbox, PartitionRecord, Position
 from streams.redis.board_writer import BoardMeta, BoardWriter
-from streams.redis.catalogue import MODEL_FIELDS
+from streams.redis.catalogue import MODEL_FIELDS, QUEUES
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.keys import Keys
 from streams.redis.ledger_writer import lane_types, ledger_commands
@@ -192,7 +192,9 @@ class RedisLedger:
         if outbox.entries:
             ledger.insert(-1, ("RPUSH", self._outbox_key, *outbox.entries))
         written = self._writer.commands(outcomes, now_ms)
-        board = [*self._repair_commands(), *written]
+        counts = ",".join(map(str, position.counts))
+        said = ("HSET", self._keys.meta, f"counts:{self._binding.partition}", counts)
+        board = [*self._repair_commands(), said, *written]
         after = (token, position.next_offset, batches + 1)
         self._transact(ledger, board, before, after, len(written))
         self._guard = after
@@ -249,10 +251,37 @@ class RedisLedger:
             self._run(self._writer.forget(page))
             fields = [f"{name}:{lane}" for name in ("watermark", "input", "input_at", "last_event_at")]
             self._run([("UNLINK", *lane_types(keys, lane)), ("HDEL", keys.meta, *fields)])
+        self._reset_desk()
         figures = [f"{field}:{lane}" for field in MODEL_FIELDS for lane in self._binding.own]
         with talking(f"reset {self._key}"):
             models = [raw.decode() for raw in self._client.scan_iter(match=f"{keys.model('')}*", count=_LOAD_PAGE)]
         self._run([("HDEL", model, *figures) for model in models])
+
+    def _reset_desk(self) -> None:
+        """Forget the alerts of our lanes and what their desks counted."""
+        keys, own = self._keys, {str(lane).encode() for lane in self._binding.own}
+        found = iter(self._client.scan_iter(match=f"{keys.alert('')}*", count=_LOAD_PAGE))
+        while page := [raw.decode() for raw in islice(found, _FORGET_PAGE)]:
+            lanes: list[bytes | None] = self._ask([("HGET", key, "lane") for key in page])
+            ours = [key for key, lane in zip(page, lanes, strict=True) if lane in own]
+            if ours:
+                ids = [key.removeprefix(keys.alert("")) for key in ours]
+                self._run([("UNLINK", *ours), *(("ZREM", keys.queue(name), *ids) for name in QUEUES)])
+        for family in (keys.rule(""), f"{keys.prefix}delivery:"):
+            for raw in self._client.scan_iter(match=f"{family}*", count=_LOAD_PAGE):
+                key = raw.decode()
+                (fields,) = self._ask([("HGETALL", key)])
+                names = list(fields)[::2] if isinstance(fields, list) else list(fields)
+                mine = [n for n in names if n.partition(b"|")[0] in own or n.rpartition(b":")[2] in own]
+                if mine:
+                    self._run([("HDEL", key, *mine)])
+
+    def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        with talking(f"reset {self._key}"):
+            pipe: RedisPipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return pipe.execute()
 
     def _unlink(self, found: Iterable[bytes]) -> None:
         keys = iter(found)
@@ -399,7 +428,11 @@ class RedisLedger:
         members: list[tuple[str, float]] = []
         for lane in range(self._binding.lanes):
             for customer_id, record in self.customers(lane):
-                score = (self._board_of(customer_id, record).index or {}).get(name)
+                rows = self._board_of(customer_id, record)
+                if name in QUEUES:
+                    members += [(alert_id, score) for alert_id, queue, score in rows.queue if queue == name]
+                    continue
+                score = (rows.index or {}).get(name)
                 if score is not None:
                     members.append((customer_id, score))
         return members

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from streams.redis.catalogue import INDEXES, TTL_S
+from streams.redis.catalogue import INDEXES, QUEUES, TTL_S
 from streams.redis.client import Command
 from streams.redis.customer_parts import has_ttl
 from streams.redis.keys import Keys
@@ -17,15 +17,15 @@ _LOG = logging.getLogger(__name__)
 _TYPE_OF_COMMAND = {"HSET": b"hash", "RPUSH": b"list", "ZADD": b"zset", "XADD": b"stream", "SET": b"string"}
 
 IndexMembers = Callable[[str], Iterable[tuple[str, float]] | None]
-"""Name of a leaderboard -> every customer on it with their score, read from the ledger; `None` if that is unknown."""
+"""Name of a leaderboard or queue -> its members with their scores, read from the ledger; `None` if that is unknown."""
 
 
 class BoardRepairs:
     """What has to be written again before, or with, the next batch.
 
     A command that fails inside EXEC does not undo the others: the ledger has the batch, the board lacks a key. Since
-    each batch holds that key's whole content, DEL and the same commands put it right. A leaderboard is shared by all
-    customers, so it is rebuilt from the ledger.
+    each batch holds that key's whole content, DEL and the same commands put it right. A leaderboard or queue is shared by
+    all customers, so it is rebuilt from the ledger.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class BoardRepairs:
     """
 
     def __init__(self, keys: Keys) -> None:
-        self._indexes = {keys.index(name): name for name in INDEXES}
+        self._shared = {keys.index(name): name for name in INDEXES} | {keys.queue(name): name for name in QUEUES}
         self._wake = keys.wake
         self._prefix = keys.prefix
         self._pending: dict[str, list[Command]] = {}
@@ -77,7 +77,7 @@ class BoardRepairs:
         """Commands that put the remembered keys right."""
         out: list[Command] = []
         for key, rewrite in self._pending.items():
-            name = self._indexes.get(key)
+            name = self._shared.get(key)
             everyone = members(name) if name is not None else None
             if name is not None and everyone is not None:
                 out += rebuild(name, everyone)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from streams.redis.catalogue import INDEXES, KeySpec, board_key
+from streams.redis.catalogue import INDEXES, QUEUES, KeySpec, board_key
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.key_checks import Violation, check_fields, check_items, check_ttl
 from streams.redis.keys import CUSTOMER_PARTS, Keys, decode_id
@@ -46,6 +46,8 @@ def verify(client: RedisClient, prefix: str = "risk:") -> list[Violation]:
         scan.keys()
         for name in INDEXES:
             scan.index(name)
+        for name in QUEUES:
+            scan.queue(name)
         scan.alerts()
         scan.whole()
     # SCAN may tell a key twice.
@@ -85,14 +87,27 @@ class _Scan:
                 elif name == "sensitive" and answer[1] != b"1":
                     self._add(key, "orphan_index", "members whose hash says sensitive = 1", member[:80])
 
-    def alerts(self) -> None:
-        key = self._keys.alerts
-        if self._types.get(key) != "stream":
+    def queue(self, name: str) -> None:
+        key = self._keys.queue(name)
+        if self._types.get(key) != "zset":
             return
-        spec = _spec("alerts")
-        (entries,) = self._ask([("XREVRANGE", key, "+", "-", "COUNT", _ALERTS_CHECKED)])
-        for _, fields in entries:
-            self.found += check_fields(key, spec, fields)
+        for page in _pages(self._client.zscan_iter(key, count=_PAGE), _PAGE):
+            members = [member.decode(errors="backslashreplace") for member, _ in page]
+            said = self._ask([("HMGET", self._keys.alert(m), "held", "closed_at") for m in members])
+            for member, answer in zip(members, said, strict=True):
+                if isinstance(answer, Exception) or answer[0] is None:
+                    self._add(key, "orphan_index", "members with an alert hash", member[:80])
+                elif answer[1] is not None or bool(answer[0]) != (name == "held"):
+                    self._add(key, "orphan_index", f"alerts whose hash says that they are {name}", member[:80])
+
+    def alerts(self) -> None:
+        for name, key in (("alerts", self._keys.alerts), ("facts", self._keys.facts)):
+            if self._types.get(key) != "stream":
+                continue
+            spec = _spec(name)
+            (entries,) = self._ask([("XREVRANGE", key, "+", "-", "COUNT", _ALERTS_CHECKED)])
+            for _, fields in entries:
+                self.found += check_fields(key, spec, fields)
 
     def whole(self) -> None:
         if self._types and self._keys.meta not in self._types:
@@ -192,7 +207,7 @@ class _Scan:
 
     def _spec_of(self, key: str) -> KeySpec | None:
         found = board_key(key.removeprefix(self._keys.prefix))
-        if found is None or (found[0].name == "index" and found[1] not in INDEXES):
+        if found is None or found[1] not in {"index": INDEXES, "queue": QUEUES}.get(found[0].name, (found[1],)):
             self._add(key, "unknown_key", "keys of the catalogue only", "another")
             return None
         spec, rest = found

@@ -10,6 +10,7 @@ from time import perf_counter
 import orjson
 
 from engine.decode import Limits
+from engine.desk import Desk
 from engine.errors import LogMismatch
 from engine.lane import Lane
 from engine.outcome import Outcome, Prediction
@@ -51,6 +52,8 @@ class Replay:
         Partitions of the topic that the log was read from; 1 for files.
     reload_each
         Take all state from the ledger anew for every batch: slow, and must change nothing.
+    desk
+        Routes, priorities, caps and guidance; by default the built-in ones.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Replay:
         limits: Limits | None = None,
         partitions: int = 1,
         reload_each: bool = False,
+        desk: Desk | None = None,
     ) -> None:
         self.settings = settings
         self.rules = rules
@@ -84,6 +88,7 @@ class Replay:
             limits=limits,
             cache=cache,
             spent=self._spend,
+            desk=desk,
         )
         self._vocabulary = vocabulary
         self._boundaries: Boundaries | None = None

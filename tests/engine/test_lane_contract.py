@@ -204,8 +204,8 @@ def test_a_record_that_is_not_what_was_written_is_refused() -> None:
     for length in range(1, len(record)):
         with pytest.raises(CorruptState):
             Memory.decode(record[:length], indexes)
-    with pytest.raises(StateIncompatible, match="expected version 2, got 3"):
-        Memory.decode(b"\x03" + record[1:], indexes)
+    with pytest.raises(StateIncompatible, match="expected version 3, got 4"):
+        Memory.decode(b"\x04" + record[1:], indexes)
 
 
 def test_memory_is_bounded_and_says_what_was_capped() -> None:

@@ -72,7 +72,7 @@ def test_a_flag_is_held_at_least_so_long() -> None:
     assert told(played(rules(hold="24h"), [*calm[:3], (30 * HOUR, 0.9)])) == [("raise", 0)]
 
 
-RULE = ScoreRule("risk", 3, (), score="churn", raise_at=0.8, clear_at=0.7, hold_ms=10, severity="high")
+RULE = ScoreRule("risk", 3, (), (), score="churn", raise_at=0.8, clear_at=0.7, hold_ms=10, severity="high")
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from((None, 0.1, 0.7, 0.75, 0.8, 1.0)), st.booleans())))

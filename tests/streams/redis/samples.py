@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.alert import Alert
+from engine.desk.fact import Fact, Word
+from engine.desk.ticket import Ticket
 from engine.outcome import BoardRows, CustomerChange, Outcome
 from streams.ledger import Binding, Counts, Position
 from streams.redis.board_writer import BoardMeta
@@ -77,6 +79,19 @@ def alert(alert_id: str = "00112233445566ff", *, seq: int = 1, index: int = 0, c
         model="m1",
         index=index,
     )
+
+
+def ticket_row(*, acked_by: str = "", held: str = "", closed_at: int | None = None, lane: int = 0) -> dict[str, str]:
+    ticket = Ticket("00112233445566ff", "repeat_request", "billing")
+    ticket.show(1000, 5000, 2, "burst", 4000)
+    ticket.held, ticket.closed_at = held, closed_at
+    if acked_by:
+        ticket.ack = Word(4000, "a1", up=True, by=acked_by)
+    return ticket.row("c1", lane)
+
+
+def fact(alert_id: str = "00112233445566ff", *, seq: int = 1) -> Fact:
+    return Fact(alert_id, "c1", seq, "ack", Word(4000, "a1", up=True, by="ann"))
 
 
 def position(next_offset: int, **more: object) -> Position:

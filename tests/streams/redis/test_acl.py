@@ -25,7 +25,7 @@ from streams.redis.ledger import RedisLedger
 from streams.redis.policy import check_policy
 from streams.redis.verify import verify
 from streams.simulate import SimulationSettings, write_log
-from tests.streams.redis.samples import FLAG, KEYS, alert, change, gone, outcome, owned, position
+from tests.streams.redis.samples import FLAG, KEYS, alert, change, fact, gone, outcome, owned, position, ticket_row
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 PASSWORD = "a-password-0f-a-test"
@@ -77,7 +77,9 @@ def work_live(client: RedisClient) -> None:
     ledger = owned(client)
     made = outcome([change("c1", flags={"a": FLAG}), change("c2")])
     made.alerts, made.models, made.model_rows = [alert()], {"churn": b"snapshot"}, {"churn": {"n": "1"}}
-    made.alert_state = {"00112233445566ff": {"acked_by": "ann"}}
+    made.alert_state = {"00112233445566ff": ticket_row()}
+    made.facts, made.rule_counts = [fact()], {"sensitive": {"raised": 1}}
+    made.deliveries = {0: {"delivered|sensitive|team:net": 1}}
     ledger.commit([made], position(1))
     ledger.commit([outcome([change("c1", churn=0.5), gone("c2")])], position(2))
     ledger.lane_state(0)

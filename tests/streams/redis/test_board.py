@@ -12,7 +12,19 @@ from streams.redis.client import RedisClient
 from streams.redis.keys import CUSTOMER_PARTS, Keys
 from streams.redis.ledger import RedisLedger
 from streams.redis.verify import verify
-from tests.streams.redis.samples import FLAG, KEYS, META, NOW, alert, change, gone, outcome, owned, position
+from tests.streams.redis.samples import (
+    FLAG,
+    KEYS,
+    META,
+    NOW,
+    alert,
+    change,
+    gone,
+    outcome,
+    owned,
+    position,
+    ticket_row,
+)
 
 
 def test_what_was_written_is_what_is_read(redis_client: RedisClient) -> None:
@@ -184,13 +196,12 @@ def test_a_wake_up_is_published_only_when_alerts_went_out(redis_client: RedisCli
 def test_open_alerts_are_kept_until_they_are_closed(redis_client: RedisClient) -> None:
     ledger = owned(redis_client)
     batch = outcome([])
-    state = {"customer_id": "c1", "flag": "unresolved", "since": "5", "count": "1", "severity": "medium"}
-    batch.alert_state = {"00ff": {**state, "acked_by": "ben"}}
+    batch.alert_state = {"00ff": ticket_row(acked_by="ben")}
     ledger.commit([batch], position(1))
     board = RiskBoard(redis_client)
     alert_state = board.alert("00ff")
     assert alert_state is not None
-    assert (alert_state.acked_by, alert_state.since, alert_state.lane) == ("ben", 5, None)
+    assert (alert_state.acked_by, alert_state.since, alert_state.lane) == ("ben", 1000, 0)
     assert redis_client.execute_command("TTL", KEYS.alert("00ff")) > 0
     batch = outcome([])
     batch.alert_state = {"00ff": None}

@@ -29,6 +29,7 @@ from tests.streams.redis.samples import (
     position,
     redis_ledger,
     rows,
+    ticket_row,
 )
 
 PARTITION = "henji:{0}:partition:events:0"
@@ -253,14 +254,25 @@ def test_a_user_who_may_not_write_is_told_so_and_nothing_is_written(crashing: Cr
 
 
 @pytest.mark.parametrize(
-    "key", ["customer:c1", "flags:c1", "timeline:c1", "meta", "alerts", "alert:00ff", "model:churn", "index:churn"]
+    "key",
+    [
+        "customer:c1",
+        "flags:c1",
+        "timeline:c1",
+        "meta",
+        "alerts",
+        "alert:00ff",
+        "model:churn",
+        "index:churn",
+        "queue:open",
+    ],
 )
 def test_a_board_key_that_another_client_overwrote_is_written_whole(redis_client: RedisClient, key: str) -> None:
     ledger = owned(redis_client)
     ledger.commit([batch(1)], position(1))
     redis_client.execute_command("SET", f"risk:{key}", "not ours")
     second = batch(2)
-    second.alert_state = {"00ff": {"acked_by": "ben"}}
+    second.alert_state = {"00ff": ticket_row(acked_by="ben")}
     second.model_rows = {"churn": {"auc": "0.7"}}
     ledger.commit([second], position(2))
     ledger.commit([], position(3))

@@ -7,7 +7,7 @@ import pytest
 from streams.redis.catalogue import TTL_S
 from streams.redis.client import Argument, RedisClient
 from streams.redis.verify import verify
-from tests.streams.redis.samples import FLAG, alert, change, outcome, owned, position
+from tests.streams.redis.samples import FLAG, alert, change, outcome, owned, position, ticket_row
 
 
 def fill(client: RedisClient) -> None:
@@ -18,7 +18,7 @@ def fill(client: RedisClient) -> None:
     sensitive.board.index["sensitive"] = 1.0
     batch = outcome([change("c1", flags={"repeat_request/billing": FLAG}), sensitive, change("客 {3}")])
     batch.alerts = [alert()]
-    batch.alert_state = {"00ff": {"acked_by": "ben"}}
+    batch.alert_state = {"00112233445566ff": ticket_row(acked_by="ben")}
     owned(client).commit([batch], position(1))
 
 
@@ -59,7 +59,7 @@ BREAKS: list[tuple[str, str, list[tuple[Argument, ...]]]] = [
     ("bad_value", "risk:model:m", [("HSET", "risk:model:m", "reliability:0", "[[5,0.5,0.5]]")]),
     ("bad_value", "risk:model:m", [("HSET", "risk:model:m", "drift_gap_mean:0", "1,5,0.1")]),
     ("missing_ttl", "risk:profile:c1", [("PERSIST", "risk:profile:c1")]),
-    ("missing_ttl", "risk:alert:00ff", [("PERSIST", "risk:alert:00ff")]),
+    ("missing_ttl", "risk:alert:00112233445566ff", [("PERSIST", "risk:alert:00112233445566ff")]),
     ("long_ttl", "risk:profile:c1", [("EXPIRE", "risk:profile:c1", TTL_S + 1000)]),
     ("stray_ttl", "risk:index:churn", [("EXPIRE", "risk:index:churn", 100)]),
     ("orphan_index", "risk:index:engagement_drop", [("ZADD", "risk:index:engagement_drop", 1, "nobody")]),
