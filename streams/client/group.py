@@ -147,11 +147,12 @@ class Group:
         """The messages in entries; acknowledges those that are none, and those that are not wanted."""
         messages: list[AlertView] = []
         through: list[str] = []
+        lost = 0
         for raw, fields in entries:
             assert raw is not None
             stream_id = raw.decode()
             if not fields:
-                self._lose(1)
+                lost += 1
                 through.append(stream_id)
                 continue
             try:
@@ -166,6 +167,7 @@ class Group:
                 through.append(stream_id)
             else:
                 messages.append(message)
+        self._lose(lost)
         yield from self.ack(through)
         return messages
 
