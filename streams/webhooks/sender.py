@@ -164,10 +164,13 @@ class Sender:
         """Set while the spool takes more messages."""
         return self._room
 
+    @property
+    def n_under_way(self) -> int:
+        """How many attempts are under way."""
+        return len(self._attempts)
+
     def idle_until(self) -> int | None:
-        """When the next attempt is due, ms; `None` while one is under way, or when none will be."""
-        if self._attempts or not self._settled.empty():
-            return None
+        """When something is due next, ms; `None`: nothing, unless something comes."""
         return min((at for lineup in self._lineups.values() if (at := lineup.wake_at()) is not None), default=None)
 
     def waiting(self) -> int:
