@@ -7,6 +7,8 @@ from typing import Any
 
 from engine.alert import Alert
 from engine.board import flag_list
+from engine.desk import Desk
+from engine.desk.fact import Fact
 from engine.event import Event
 from engine.landmarks import Landmark
 from engine.lane import Lane
@@ -100,6 +102,8 @@ class Run:
         Drop every decoded memory after each batch, so that all comes back from the store.
     reborn
         Make the whole lane anew from its stored state after each batch.
+    desk
+        Of the lane; by default the built-in one.
     """
 
     def __init__(
@@ -112,11 +116,13 @@ class Run:
         models: FixedModels | None = None,
         forgetful: bool = False,
         reborn: bool = False,
+        desk: Desk | None = None,
         **settings: Any,
     ) -> None:
         self.rules = rules or RuleSet.default()
         self.settings = ResultSettings(lanes=lanes, lateness_ms=lateness_ms, retire_ms=retire_ms, **settings)
-        self.lane = Lane(0, self.settings, self.rules)
+        self.desk = desk
+        self.lane = Lane(0, self.settings, self.rules, desk=desk)
         self.fixed = models
         if models is not None:
             self.lane.models = models
@@ -128,6 +134,10 @@ class Run:
         self.predictions: list[Prediction] = []
         self.models: dict[str, bytes] = {}
         self.outcome: Outcome | None = None
+        self.tickets: dict[str, dict[str, str]] = {}
+        self.facts: list[Fact] = []
+        self.delivered: dict[int, dict[str, int]] = {}
+        self.rule_counts: dict[str, dict[str, int]] = {}
         self.late: list[int] = []
         self.dead: list[tuple[int, str]] = []
         self.n_fed = 0
@@ -147,6 +157,15 @@ class Run:
         self.outcome = outcome = lane.apply(pairs)
         self.alerts += outcome.alerts
         self.predictions += outcome.predictions
+        for alert_id, row in outcome.alert_state.items():
+            if row is None:
+                self.tickets.pop(alert_id, None)
+            else:
+                self.tickets[alert_id] = row
+        self.facts += outcome.facts
+        for window, counts in outcome.deliveries.items():
+            self.delivered.setdefault(window, {}).update(counts)
+        self.rule_counts |= outcome.rule_counts
         self.late += outcome.late
         self.dead += outcome.dead
         for name, snapshot in outcome.models.items():
@@ -166,7 +185,13 @@ class Run:
         if self.reborn:
             timers = [(c.due, customer) for customer, c in self.board.items() if c.due is not None]
             self.lane = Lane(
-                0, self.settings, self.rules, record=outcome.lane_record, models=self.models, timers=timers
+                0,
+                self.settings,
+                self.rules,
+                record=outcome.lane_record,
+                models=self.models,
+                timers=timers,
+                desk=self.desk,
             )
 
     def tick(self, ts: int) -> list[Alert]:
