@@ -38,6 +38,7 @@ from engine.rules import RuleSet
 from engine.score_flags import update_score_flags
 from engine.scores import Scores
 from engine.scoring import LaneModels
+from engine.service_counts import ServiceCounts
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.sharing import MAX_LANES, Sharing, is_exchange
 from engine.teller import Teller
@@ -95,6 +96,8 @@ class Lane:
         self.models.restore(dict(models or {}))
         self.sharing = Sharing(number, settings.lanes, self.models, self.record.tally)
         self.sharing.restore(models or {})
+        self._services = ServiceCounts(number, settings.lateness_ms, self.record.tally)
+        self._services.restore(models or {}, self.record.clock)
         # An exchange brings a record of every lane: those of two must not drive the others out.
         self._n_control_ids = CONTROL_IDS + 2 * min(settings.lanes, MAX_LANES)
         self._flagging = Flagging(rules)
@@ -300,6 +303,7 @@ class Lane:
             record.clock = max(record.clock, due)
             self._fire(self._memories[customer], due)
         record.clock = ts
+        self._services.advance(ts)
 
     def _schedule(self, memory: Memory, tau: int) -> None:
         due = self._next_due(memory, tau)
@@ -355,6 +359,7 @@ class Lane:
         self._wake(memory, due)
         self._teller.settle(memory)
         memory.episodes.forget(self._frozen())
+        self._services.forget(memory.counted, self.record.clock)
         memory.as_of = self.record.clock
         self._schedule(memory, tau)
 
@@ -411,6 +416,7 @@ class Lane:
             self._describe(memory, event)
             parts.add("profile")
         self._observe(memory, event)
+        self._services.take(memory.counted, event, self.record.clock)
         touched = self._flagging.add(memory, event, self._frozen())
         everything = self._flagging.rederive(memory, segment)
         if event.kind == "override":
@@ -433,6 +439,7 @@ class Lane:
                 self._teller.send_contact(memory, op, alert, at)
         self._teller.settle(memory)
         memory.episodes.forget(self._frozen())
+        self._services.forget(memory.counted, self.record.clock)
         memory.as_of = self.record.clock
 
     def _describe(self, memory: Memory, event: Event) -> None:
@@ -690,7 +697,7 @@ class Lane:
             lane_record=self.record.encode(),
             clock=self.record.clock,
             model_rows=self.models.rows(self.record.clock),
-            models=self.models.snapshots() | self.sharing.snapshots(),
+            models=self.models.snapshots() | self.sharing.snapshots() | self._services.snapshots(),
             customers=customers,
             alerts=self._teller.alerts,
             predictions=self._predictions,
@@ -698,6 +705,7 @@ class Lane:
             facts=self._dispatch.facts,
             deliveries=self.record.shift.take_delivered(),
             rule_counts=self.record.shift.take_rules(),
+            service_rows=self._services.take_rows(),
             late=self._late,
             dead=self._dead,
             drift=self.models.alarms,

@@ -28,6 +28,7 @@ from engine.flags.score import OwnNormal, ScoreState
 from engine.landmarks import Landmarks
 from engine.rhythm import Rhythm
 from engine.rules.condition import Scalar
+from engine.service_counts import Counted
 from engine.service_traits import ServiceTraits
 from engine.timeline import Timeline
 
@@ -83,6 +84,8 @@ class Memory:
         What consumers have been told.
     tickets
         The alerts as the desk sees them.
+    counted
+        What the sums of services have counted them for.
     timeline
         The scene.
     landmarks
@@ -111,6 +114,7 @@ class Memory:
         "composites",
         "contact",
         "contacts",
+        "counted",
         "customer_id",
         "echo",
         "engagement",
@@ -152,6 +156,7 @@ class Memory:
         self.episodes = Episodes()
         self.contacts = Contacts()
         self.tickets = Tickets()
+        self.counted = Counted()
         self.timeline = Timeline()
         self.landmarks = Landmarks()
         self.churn: float | None = None
@@ -225,6 +230,7 @@ class Memory:
             "episodes": self.episodes.encode(),
             "contacts": self.contacts.encode(),
             "tickets": self.tickets.encode(),
+            "counted": self.counted.encode(),
             "timeline": self.timeline.entries,
             "landmarks": self.landmarks.encode(),
             "churn": self.churn,
@@ -285,8 +291,8 @@ class Memory:
     def _of(cls, fields: list[Any], indexes: dict[str | None, RuleIndex]) -> Memory:
         (
             customer_id, arrivals, first_seen, last_seen, traits, rhythm, echo, service, attributes, states, composites,
-            scores, normals, overrides, episodes, contacts, tickets, timeline, landmarks, churn, engagement, contact,
-            reasons, silence_step, left_at, profile_at, history, as_of, capped,
+            scores, normals, overrides, episodes, contacts, tickets, counted, timeline, landmarks, churn, engagement,
+            contact, reasons, silence_step, left_at, profile_at, history, as_of, capped,
         ) = fields  # fmt: skip
         memory = cls(customer_id)
         memory.arrivals = [int.from_bytes(arrivals[i : i + 8], "little") for i in range(0, len(arrivals), 8)]
@@ -310,6 +316,7 @@ class Memory:
         memory.episodes = Episodes.decode(episodes)
         memory.contacts = Contacts.decode(contacts)
         memory.tickets = Tickets.decode(tickets)
+        memory.counted = Counted.decode(counted)
         memory.timeline = Timeline(timeline)
         memory.landmarks = Landmarks.decode(landmarks)
         memory.churn, memory.engagement, memory.contact, memory.reasons = churn, engagement, contact, reasons

@@ -134,6 +134,9 @@ class Outcome:
         First ms of a window of lane clock -> `<reason>|<flag>|<route>` -> messages so far; only those that changed.
     rule_counts
         Flag -> what -> how often so far; all counts of the rules of which one changed.
+    service_rows
+        Dimension and value -> `<YYYY-MM-DD>:<lane>` -> the whole field of `service:<dimension>:<value>`, `None` to
+        remove it; only those that changed (`engine.service_counts`).
     late, dead
         Index in the batch and reason of the records that were not applied, for their topics or files.
     clock
@@ -157,6 +160,7 @@ class Outcome:
     facts: list[Fact] = field(default_factory=list)
     deliveries: dict[int, dict[str, int]] = field(default_factory=dict)
     rule_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    service_rows: dict[tuple[str, str], dict[str, str | None]] = field(default_factory=dict)
     late: list[int] = field(default_factory=list)
     dead: list[tuple[int, str]] = field(default_factory=list)
     drift: list[DriftAlarm] = field(default_factory=list)

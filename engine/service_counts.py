@@ -199,8 +199,9 @@ class ServiceCounts:
     Examples
     --------
     >>> counts = ServiceCounts(3, 3_600_000, tally=lambda name: None)
-    >>> counts.advance(1_700_000_000_000)
-    >>> counts.take(Counted(), Event("e1", "c1", 1_700_000_000_000, "request", category="network/wifi"))
+    >>> now = 1_700_000_000_000
+    >>> counts.advance(now)
+    >>> counts.take(Counted(), Event("e1", "c1", now, "request", category="network/wifi"), now)
     >>> counts.take_rows()[("category", "network")]
     {'2023-11-14:3': '88:1,1,0'}
     """
@@ -212,7 +213,6 @@ class ServiceCounts:
         self._behind_ms = KEPT_DAYS * DAY_MS if lateness_ms is None else min(lateness_ms, KEPT_DAYS * DAY_MS)
         self._remembered_ms = DAY_MS if lateness_ms is None else lateness_ms
         self._day = -1
-        self._oldest_bucket = 0
         self._values: dict[Value, int] = {}
         self._days: dict[int, dict[Value, dict[int, list[int]]]] = {}
         self._dirty_book = False
@@ -225,7 +225,6 @@ class ServiceCounts:
 
     def advance(self, clock: int) -> None:
         """Note the lane clock, ms; a new day ends what can no longer change."""
-        self._oldest_bucket = (clock - self._remembered_ms) // BUCKET_MS
         day = clock // DAY_MS
         if day > self._day:
             self._turn(day)
@@ -249,11 +248,12 @@ class ServiceCounts:
             del self._values[value]
         self._dirty_book = True
 
-    def forget(self, counted: Counted) -> None:
-        """Let a customer's memory forget what cannot be asked for any more."""
-        counted.forget(self._oldest_bucket)
+    def forget(self, counted: Counted, clock: int) -> None:
+        """Let a customer's memory forget what cannot be asked for any more at a lane clock, ms."""
+        if counted.seen or counted.twins:
+            counted.forget((clock - self._remembered_ms) // BUCKET_MS)
 
-    def take(self, counted: Counted, event: Event) -> None:
+    def take(self, counted: Counted, event: Event, clock: int) -> None:
         """Count an event that was applied; any but a request or complaint counts nowhere.
 
         Parameters
@@ -261,7 +261,9 @@ class ServiceCounts:
         counted
             Of its customer.
         event
-            In the order of the log; `advance` knows its time already.
+            In the order of the log.
+        clock
+            The lane clock, ms, which `advance` knows already; at least the event's time.
         """
         if event.kind not in COUNTED_KINDS:
             return
@@ -269,7 +271,7 @@ class ServiceCounts:
         if day < self._day - KEPT_DAYS:
             self._tally("service_old")
             return
-        counted.forget(self._oldest_bucket)
+        self.forget(counted, clock)
         if event.contact_id is not None and counted.repeats(bucket, event.contact_id):
             return
         place = 1 if event.kind == "request" else 2

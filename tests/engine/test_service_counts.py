@@ -61,7 +61,7 @@ class Board:
             self.clocks[lane] = max(self.clocks[lane], event.ts)
             counts = self.lanes[lane]
             counts.advance(self.clocks[lane])
-            counts.take(self.counted.setdefault(event.customer_id or "", Counted()), event)
+            counts.take(self.counted.setdefault(event.customer_id or "", Counted()), event, self.clocks[lane])
             applied.append(event)
             if number % batch == batch - 1:
                 self.write()
@@ -257,7 +257,7 @@ def test_memory_of_one_customer_is_bounded_and_says_so() -> None:
 def test_a_customer_who_is_silent_leaves_nothing_behind() -> None:
     board = Board()
     board.feed([event(1, 0, contact_id="k"), event(2, 3 * HOUR_MS, customer_id="d")])
-    board.lanes[0].forget(board.counted["c"])
+    board.lanes[0].forget(board.counted["c"], board.clocks[0])
     assert board.counted["c"].encode() == []
 
 
