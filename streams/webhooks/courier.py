@@ -168,13 +168,13 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _said(status: int, body: bytes) -> str:
-    text = _printable(body[: 4 * _SHOWN].decode("utf-8", "replace")).strip()
+    text = _printable(body[: 4 * _SHOWN].decode("utf-8", "replace"))
     return f"{status}: {text}" if text and not 200 <= status < 300 else str(status)
 
 
 def _printable(text: str) -> str:
     """Text that does no harm on a terminal."""
-    text = _UNPRINTABLE.sub(" ", text)
+    text = " ".join(_UNPRINTABLE.sub(" ", text).split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -45,6 +45,8 @@ class EndpointStanding:
 
     Parameters
     ----------
+    origin
+        Scheme, host and port of its URL.
     state
         `ok`, `failing` (tried one at a time), `paused` (until `paused_until`), `gone` (it said 410).
     waiting, oldest_at, dead
@@ -56,7 +58,7 @@ class EndpointStanding:
     """
 
     name: str
-    url: str
+    origin: str
     state: str
     paused_until: int
     failures: int
@@ -164,16 +166,16 @@ def standing(spool: Spool, now_ms: int) -> SpoolStanding:
     rows = spool.rows("SELECT endpoint, count(*) FROM message WHERE dead_at IS NOT NULL GROUP BY endpoint")
     dead = {row[0]: row[1] for row in rows}
     endpoints = []
-    for name, url, failures, paused_until, gone, attempts, delivered, delivered_at, failed_at, why in spool.rows(
-        "SELECT name, url, failures, paused_until, gone, attempts, delivered, delivered_at, failed_at, why "
+    for name, mark, failures, paused_until, gone, attempts, delivered, delivered_at, failed_at, why in spool.rows(
+        "SELECT name, mark, failures, paused_until, gone, attempts, delivered, delivered_at, failed_at, why "
         "FROM endpoint ORDER BY name"
     ):
         state = "gone" if gone else "paused" if paused_until > now_ms else "failing" if failures else "ok"
         waiting, oldest = waits.get(name, (0, None))
         endpoints.append(
             EndpointStanding(
-                name, url, state, paused_until, failures, waiting, oldest, dead.get(name, 0), attempts, delivered,
-                delivered_at, failed_at, why,
+                name, mark.partition(" ")[0], state, paused_until, failures, waiting, oldest, dead.get(name, 0),
+                attempts, delivered, delivered_at, failed_at, why,
             )
         )  # fmt: skip
     counts = {name: int(spool.fact(name) or 0) for name in COUNTS}

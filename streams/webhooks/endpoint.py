@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,22 @@ class Endpoint:
     allow_private: bool = False
     allow_insecure: bool = False
     ca: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: what may be shown. Path and query of a webhook are a secret with many receivers.
+
+        Examples
+        --------
+        >>> Endpoint("crm", "https://crm.example:8443/T0K3N?key=1", ()).origin
+        'https://crm.example:8443'
+        """
+        return "/".join(self.url.split("/", 3)[:3]).partition("?")[0]
+
+    @property
+    def mark(self) -> str:
+        """Tells one URL from another without showing it: the origin, and a digest of the whole."""
+        return f"{self.origin} {hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

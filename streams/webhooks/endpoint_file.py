@@ -192,7 +192,7 @@ class _Reader:
             why = refusal(host, allow_private=allow_private)
             if why:
                 may = "allow_private = true lets it; " if not refusal(host, allow_private=True) else ""
-                self._fail(at, "a host that webhooks may go to", f"{host}, {why}", may)
+                self._fail(at, "a host that webhooks may go to", f"{host}, {why}", may, plain=True)
             return
         labels = host.removesuffix(".").split(".")
         # What ends in a number is an address in another notation (0x7f.1, 017700000001) to whoever resolves it.

@@ -93,7 +93,7 @@ class Sender:
         await self.on_disk(self._spool.wishes)
         n_all = 0
         for name, lineup in self._lineups.items():
-            failures, paused_until, gone = await self.on_disk(self._spool.introduce, name, lineup.endpoint.url)
+            failures, paused_until, gone = await self.on_disk(self._spool.introduce, name, lineup.endpoint.mark)
             lineup.circuit.restore(
                 failures=failures, paused_until=min(paused_until, now_ms + Pace().retry_after_cap_ms), gone=gone
             )

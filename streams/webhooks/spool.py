@@ -61,7 +61,7 @@ CREATE TABLE told (
     endpoint TEXT NOT NULL, alert_id TEXT NOT NULL, at INTEGER NOT NULL,
     PRIMARY KEY (endpoint, alert_id)) WITHOUT ROWID;
 CREATE TABLE endpoint (
-    name TEXT PRIMARY KEY, url TEXT NOT NULL, failures INTEGER NOT NULL DEFAULT 0,
+    name TEXT PRIMARY KEY, mark TEXT NOT NULL, failures INTEGER NOT NULL DEFAULT 0,
     paused_until INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
     delivered INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, delivered_at INTEGER, failed_at INTEGER,
     why TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
@@ -304,16 +304,16 @@ class Spool:
                         "UPDATE endpoint SET failed_at = ?, why = ? WHERE name = ?", (each.at, why, each.endpoint)
                     )
 
-    def introduce(self, name: str, url: str) -> tuple[int, int, bool]:
+    def introduce(self, name: str, mark: str) -> tuple[int, int, bool]:
         """Note that there is an endpoint; how its circuit stood (failures, paused until, gone).
 
-        Another URL than before is a new beginning.
+        `mark` is the endpoint's: another URL than before is a new beginning.
         """
         with self.changing("introduce an endpoint") as db:
             db.execute(
-                "INSERT INTO endpoint (name, url) VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
-                "SET url = excluded.url, failures = 0, paused_until = 0, gone = 0 WHERE url <> excluded.url",
-                (name, url),
+                "INSERT INTO endpoint (name, mark) VALUES (?, ?) ON CONFLICT (name) DO UPDATE "
+                "SET mark = excluded.mark, failures = 0, paused_until = 0, gone = 0 WHERE mark <> excluded.mark",
+                (name, mark),
             )
         failures, paused_until, gone = self._rows(
             "SELECT failures, paused_until, gone FROM endpoint WHERE name = ?", name
