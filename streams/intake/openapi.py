@@ -12,9 +12,12 @@ from engine.event import (
     CONTROL_CUSTOMER,
     CONTROL_LANE,
     HANDLING_STEPS,
+    JUDGEMENTS,
     KINDS,
     OVERRIDE_STATES,
     REF_REQUIRED,
+    WORD_STATES,
+    WORDS,
 )
 from engine.fields import CONTROL_TEXT, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_TEXT, MAX_ATTRIBUTES, NUMBERS, TEXT
 from engine.timestamp import MAX_TS, MIN_TS
@@ -272,7 +275,13 @@ def _by_kind() -> list[Schema]:
         variant({"feedback"}, "customer_id", "category", "score"),
         variant({"handling"}, "customer_id", step={"enum": [*sorted(HANDLING_STEPS), None]}),
         variant({"contract"}, "customer_id", step={"enum": [*sorted(CONTRACT_STEPS), None]}),
-        variant(REF_REQUIRED & CONTROL_CUSTOMER, "customer_id", "ref"),
+        variant(REF_REQUIRED & CONTROL_CUSTOMER - WORDS, "customer_id", "ref"),
+        variant(
+            {"ack"}, "customer_id", "ref", outcome={"enum": [*JUDGEMENTS, None]}, state={"enum": [*WORD_STATES, None]}
+        ),
+        # `until` is after `ts`, at most 180 d after it, which no schema says.
+        variant({"snooze"}, "customer_id", "ref", state={"enum": [*WORD_STATES, None]})
+        | {"if": {"properties": {"state": {"const": "down"}}, "required": ["state"]}, "else": {"required": ["until"]}},
         variant({"override"}, "customer_id", "flag", "state", state={"enum": sorted(OVERRIDE_STATES)}),
         variant(CONTROL_LANE, "lane", "lanes", customer_id=nothing),
     ]
