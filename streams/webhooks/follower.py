@@ -49,11 +49,14 @@ class StreamReader:
         Used by nobody else meanwhile; not closed.
     keys
         Names of the keys.
+    block_ms
+        How long a read waits for something, ms, >= 1.
     """
 
-    def __init__(self, client: RedisClient, keys: Keys) -> None:
+    def __init__(self, client: RedisClient, keys: Keys, *, block_ms: int = BLOCK_MS) -> None:
         self._client = client
         self._keys = keys
+        self._block_ms = block_ms
 
     def newest(self) -> str:
         """The id of the newest message; `0-0` when there is none.
@@ -66,7 +69,7 @@ class StreamReader:
         with talking(f"read {self._keys.alerts}"):
             return _first_id(self._client.execute_command("XREVRANGE", self._keys.alerts, "+", "-", "COUNT", 1))
 
-    def read(self, position: str, floor: str, *, block_ms: int = BLOCK_MS) -> Intake | None:
+    def read(self, position: str, floor: str) -> Intake | None:
         """What comes after a place; `None` when nothing did.
 
         Parameters
@@ -75,8 +78,6 @@ class StreamReader:
             The place.
         floor
             Before it nothing was ever wanted.
-        block_ms
-            How long to wait for something, ms, >= 1.
 
         Raises
         ------
@@ -86,7 +87,7 @@ class StreamReader:
         key = self._keys.alerts
         with talking(f"read {key}"):
             entries = _entries(
-                self._client.execute_command("XREAD", "BLOCK", block_ms, "COUNT", COUNT, "STREAMS", key, position)
+                self._client.execute_command("XREAD", "BLOCK", self._block_ms, "COUNT", COUNT, "STREAMS", key, position)
             )
             if not entries:
                 return self._look_back(position, floor)

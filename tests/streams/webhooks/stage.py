@@ -150,10 +150,11 @@ async def raw_receiver(handle: Handler) -> AsyncIterator[str]:
 class Stage:
     """A spool, a sender, and time."""
 
-    def __init__(self, path: Path, *endpoints: Endpoint, limits: SpoolLimits | None = None) -> None:
+    def __init__(self, path: Path, *endpoints: Endpoint, limits: SpoolLimits | None = None, new: bool = False) -> None:
         self.clock = HandClock()
         self.spool = Spool(path, create=True, own=True)
-        self.spool.begin("risk:alerts", "0-0")
+        if not new:
+            self.spool.begin("risk:alerts", "0-0")
         self.file = WebhookFile("test", endpoints, limits or SpoolLimits())
         self.couriers: dict[str, Posts] = {
             each.name: Courier(each, ENVIRONMENT, self.clock.now_ms) for each in endpoints
