@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from streams.cli.alerts_view import guidance_text, plain, scene_text, state_text
 from streams.cli.options import gather, prefix_option, redis_option, settings_options
 from streams.cli.report import at_text, console
 from streams.cli.stores import one_board, open_redis, redis_of
 from streams.cli.words import language, language_option, reason_text, word
 from streams.redis.board import RiskBoard
+from streams.redis.desk_views import AlertState, GuidanceView
+from streams.redis.views import TimelineEntry
 
-__all__ = ["command", "customer_facts", "print_customer"]
+__all__ = ["command", "customer_facts", "print_customer", "scene_of", "sparkline"]
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WHOLE = 16  # a time without seconds
 
 
 @click.command("customer")
@@ -36,7 +44,7 @@ def command(
     lang: str | None,
     as_json: bool,
 ) -> None:
-    r"""Show the customer ID: scores, reasons, flags with evidence, profile, timeline.
+    r"""Show the customer ID: scores, reasons, open alerts with what to say, flags with evidence, profile, timeline.
 
     Exit code 1 if the board does not know the customer: that is unknown, not riskless.
 
@@ -67,36 +75,67 @@ def customer_facts(board: RiskBoard, customer_id: str) -> dict[str, Any] | None:
     customer = board.customer(customer_id)
     if customer is None:
         return None
-    why = board.why(customer_id)
+    why, timeline = board.why(customer_id), board.timeline(customer_id) or []
+    alerts = board.alerts_of(customer_id)
+    texts = board.guidance() if any(alert.guidance for alert in alerts) else {}
     return {
         **asdict(customer),
         "flags": [asdict(flag) for flag in board.flags(customer_id) or []],
+        "alerts": [
+            {**asdict(alert), "guidance_text": asdict(texts[alert.guidance]) if alert.guidance in texts else None}
+            for alert in alerts
+        ],
+        "scene": [asdict(entry) for entry in scene_of(timeline, alerts)],
         "why": asdict(why) if why is not None else None,
         "profile": board.profile(customer_id),
         "history": board.history(customer_id),
-        "timeline": [asdict(entry) for entry in board.timeline(customer_id) or []],
+        "timeline": [asdict(entry) for entry in timeline],
     }
+
+
+def scene_of(timeline: Sequence[TimelineEntry], alerts: Sequence[AlertState]) -> list[TimelineEntry]:
+    """What the newest open alert is about: the traces of its category and of their cases, both sides, oldest first.
+
+    Without such an alert, those of the last case that there was; empty where there was none.
+
+    Examples
+    --------
+    >>> entries = [TimelineEntry(1, "complaint", "network/wifi", "app", "k1", None),
+    ...            TimelineEntry(2, "view", None, "web", None, None),
+    ...            TimelineEntry(3, "handling", None, "phone", "k1", "accepted")]
+    >>> [entry.at for entry in scene_of(entries, [])]
+    [1, 3]
+    """
+    for alert in sorted(alerts, key=lambda alert: alert.since, reverse=True):
+        about = alert.category
+        if about is not None and (
+            met := [e for e in timeline if e.category and f"{e.category}/".startswith(f"{about}/")]
+        ):
+            cases = {entry.case_id for entry in met if entry.case_id is not None}
+            return [entry for entry in timeline if entry in met or entry.case_id in cases]
+    last = next((entry.case_id for entry in reversed(timeline) if entry.case_id is not None), None)
+    return [entry for entry in timeline if last is not None and entry.case_id == last]
+
+
+def sparkline(values: Sequence[float | None], top: float) -> str:
+    """Numbers from 0 to `top` as one character each; a blank where there is none.
+
+    Examples
+    --------
+    >>> sparkline([0.0, 0.4, None, 1.0], 1.0)
+    '▁▄ █'
+    """
+    last = len(_BARS) - 1
+    shown = (" " if value is None else _BARS[round(min(1.0, max(0.0, value / top)) * last)] for value in values)
+    return "".join(shown)
 
 
 def print_customer(facts: dict[str, Any], lang: str) -> None:
     """Print one customer for people."""
     out = console()
-    unknown = word("unknown", lang)
-    churn = f"{facts['churn']:.3f} ({facts['churn_band']})" if facts["churn"] is not None else unknown
-    engagement = f"{facts['engagement']:.2f}" if facts["engagement"] is not None else unknown
-    out.print(f"[bold]{escape(facts['customer_id'])}[/bold]  {word('as_of', lang)} {at_text(facts['as_of'])}")
-    if facts["sensitive"]:
-        out.print(f"[bold red]{word('sensitive', lang)}[/bold red]")
-    contact = f"{facts['contact']:.3f}" if facts["contact"] is not None else unknown
-    out.print(
-        f"{word('churn', lang)} {churn}   {word('engagement', lang)} {engagement}   {word('contact', lang)} {contact}"
-    )
-    if facts["silence_ratio"] is not None:
-        out.print(word("silence", lang).format(ratio=facts["silence_ratio"]))
+    _print_head(out, facts, lang)
+    _print_alerts(out, facts, lang)
     why = facts["why"] or {}
-    if why.get("churn"):
-        told = ", ".join(f"{reason_text(r['code'], lang)} {r['weight']:+.2f}" for r in why["churn"])
-        out.print(f"{word('reasons', lang)}: {escape(told)}")
     _print_rows(
         out,
         word("flags", lang),
@@ -109,7 +148,8 @@ def print_customer(facts: dict[str, Any], lang: str) -> None:
     )  # fmt: skip
     if facts["profile"]:
         told = ", ".join(f"{name}={value}" for name, value in facts["profile"].items())
-        out.print(f"{word('profile', lang)}: {escape(told)}")
+        out.print(f"{word('profile', lang)}: {escape(plain(told))}")
+    _print_history(out, facts["history"] or {}, lang)
     _print_rows(
         out,
         word("timeline", lang),
@@ -122,10 +162,69 @@ def print_customer(facts: dict[str, Any], lang: str) -> None:
     )  # fmt: skip
 
 
+def _print_head(out: Console, facts: dict[str, Any], lang: str) -> None:
+    unknown = word("unknown", lang)
+    churn = f"{facts['churn']:.3f} ({facts['churn_band']})" if facts["churn"] is not None else unknown
+    engagement = f"{facts['engagement']:.2f}" if facts["engagement"] is not None else unknown
+    contact = f"{facts['contact']:.3f}" if facts["contact"] is not None else unknown
+    out.print(f"[bold]{escape(plain(facts['customer_id']))}[/bold]  {word('as_of', lang)} {at_text(facts['as_of'])}")
+    if facts["sensitive"]:
+        out.print(f"[bold red]{word('sensitive', lang)}[/bold red]")
+    out.print(
+        f"{word('churn', lang)} {churn}   {word('engagement', lang)} {engagement}   {word('contact', lang)} {contact}"
+    )
+    if facts["silence_ratio"] is not None:
+        out.print(word("silence", lang).format(ratio=facts["silence_ratio"]))
+    why = facts["why"] or {}
+    if why.get("churn"):
+        told = ", ".join(f"{reason_text(r['code'], lang)} {r['weight']:+.2f}" for r in why["churn"])
+        out.print(f"{word('reasons', lang)}: {escape(told)}")
+
+
+def _print_alerts(out: Console, facts: dict[str, Any], lang: str) -> None:
+    if facts["alerts"]:
+        out.print(f"[italic]{word('alerts_open', lang)}[/italic]")
+    told: set[str] = set()
+    for each in facts["alerts"]:
+        state = AlertState(**{name: value for name, value in each.items() if name != "guidance_text"})
+        out.print(state_text(state, lang), highlight=False)
+        # Two alerts with the same advice need it once.
+        if each["guidance_text"] and state.guidance not in told:
+            told.add(state.guidance)
+            out.print(guidance_text(GuidanceView(**each["guidance_text"]), lang), highlight=False)
+    if facts["scene"]:
+        out.print(f"[italic]{word('scene', lang)}[/italic]")
+        out.print(scene_text([TimelineEntry(**entry) for entry in facts["scene"]], out, lang), highlight=False)
+
+
+def _print_history(out: Console, history: dict[str, Any], lang: str) -> None:
+    if len(history) < 2:
+        return
+    days = list(history)
+    out.print(f"[italic]{word('history', lang)}[/italic] {days[0]} … {days[-1]}", highlight=False)
+    for name, index in (("churn", 0), ("engagement", 1)):
+        values = [history[day][index] for day in days]
+        known = [value for value in values if value is not None]
+        if known:
+            top = 1.0 if name == "churn" else max(known) or 1.0
+            line = f"{sparkline(values, top)}  {known[0]:.2f} → {known[-1]:.2f}"
+            out.print(f"    {line}  {word(name, lang)}", highlight=False)
+
+
 def _print_rows(out: Console, title: str, header: list[str], rows: list[list[str]]) -> None:
     if not rows:
         return
-    table = Table(*header, title=title, title_justify="left", box=None, header_style="bold")
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for number, name in enumerate(header):
+        # Times and counts whole; of the rest as much as there is room for, a line each.
+        whole = all(len(row[number]) <= _WHOLE for row in rows)
+        table.add_column(
+            name, no_wrap=True, overflow="ellipsis", min_width=_widest(name, rows, number) if whole else None
+        )
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(plain(cell)) for cell in row))
     out.print(table)
+
+
+def _widest(name: str, rows: list[list[str]], number: int) -> int:
+    return max(cell_len(name), *(cell_len(row[number]) for row in rows))

@@ -8,6 +8,7 @@ from typing import TypeVar
 from streams.client.async_client import AsyncRedisClient, answer_async
 from streams.redis.asking import Question
 from streams.redis.desk_views import (
+    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -103,6 +104,10 @@ class AsyncRiskBoard:
         """See `RiskBoard.facts`."""
         return await self._ask(self._questions.facts(after, count))
 
+    async def last_facts(self, count: int = 100) -> list[FactView]:
+        """See `RiskBoard.last_facts`."""
+        return await self._ask(self._questions.last_facts(count))
+
     async def news(
         self, alerts_after: str, facts_after: str, *, count: int = 100, block_ms: int | None = None
     ) -> tuple[list[AlertView], list[FactView]]:
@@ -118,10 +123,17 @@ class AsyncRiskBoard:
         return await self._ask(self._questions.alerts_of(customer_id))
 
     async def queue(
-        self, name: str, now_ms: int, limit: int = 100, *, route: str | None = None, flag: str | None = None
+        self,
+        name: str,
+        now_ms: int,
+        limit: int = 100,
+        *,
+        route: str | None = None,
+        flag: str | None = None,
+        waiting_ms: int = WAITING_MS,
     ) -> QueueView:
         """See `RiskBoard.queue`."""
-        return await self._ask(self._questions.queue(name, now_ms, limit, route, flag))
+        return await self._ask(self._questions.queue(name, now_ms, limit, route, flag, waiting_ms))
 
     async def guidance(self) -> dict[str, GuidanceView]:
         """See `RiskBoard.guidance`."""

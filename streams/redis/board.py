@@ -8,6 +8,7 @@ from typing import TypeVar
 from streams.redis.asking import Question, answer
 from streams.redis.client import RedisClient
 from streams.redis.desk_views import (
+    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -110,6 +111,10 @@ class RiskBoard:
         """What people said of alerts after a stream id, oldest first; parameters as of `alerts`."""
         return self._ask(self._questions.facts(after, count))
 
+    def last_facts(self, count: int = 100) -> list[FactView]:
+        """The newest `count` facts, oldest first."""
+        return self._ask(self._questions.last_facts(count))
+
     def news(
         self, alerts_after: str, facts_after: str, *, count: int = 100, block_ms: int | None = None
     ) -> tuple[list[AlertView], list[FactView]]:
@@ -135,11 +140,18 @@ class RiskBoard:
         return self._ask(self._questions.alerts_of(customer_id))
 
     def queue(
-        self, name: str, now_ms: int, limit: int = 100, *, route: str | None = None, flag: str | None = None
+        self,
+        name: str,
+        now_ms: int,
+        limit: int = 100,
+        *,
+        route: str | None = None,
+        flag: str | None = None,
+        waiting_ms: int = WAITING_MS,
     ) -> QueueView:
         """The open alerts in the order in which to look at them: incidents, waiting, acknowledged, snoozed.
 
-        Each full `WAITING_MS` that an alert waits lifts it by one priority; within a part of the queue the order is
+        Each full `waiting_ms` that an alert waits lifts it by one priority; within a part of the queue the order is
         (lifted priority, `since`, alert id).
 
         Parameters
@@ -152,8 +164,10 @@ class RiskBoard:
             Most rows to return.
         route, flag
             Only alerts of this route, of this flag.
+        waiting_ms
+            `waiting` of the desk.toml in force, ms.
         """
-        return self._ask(self._questions.queue(name, now_ms, limit, route, flag))
+        return self._ask(self._questions.queue(name, now_ms, limit, route, flag, waiting_ms))
 
     def guidance(self) -> dict[str, GuidanceView]:
         """Id -> what to say and what not to."""

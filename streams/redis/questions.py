@@ -16,7 +16,6 @@ from streams.redis.asking import Ask, Question
 from streams.redis.catalogue import CONTRACT, INPUT_STALE_MS, INPUT_STATES
 from streams.redis.client import Command
 from streams.redis.desk_views import (
-    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -153,6 +152,12 @@ class Questions:
         (entries,) = yield _one("XRANGE", key, f"({after}", "+", "COUNT", count)
         return [read_fact(key, stream_id.decode(), fields) for stream_id, fields in entries or ()]
 
+    def last_facts(self, count: int) -> Question[list[FactView]]:
+        """See `RiskBoard.last_facts`."""
+        key = self._keys.facts
+        (entries,) = yield _one("XREVRANGE", key, "+", "-", "COUNT", count)
+        return [read_fact(key, stream_id.decode(), fields) for stream_id, fields in reversed(entries or ())]
+
     def news(
         self, alerts_after: str, facts_after: str, count: int, block_ms: int | None
     ) -> Question[tuple[list[AlertView], list[FactView]]]:
@@ -190,7 +195,7 @@ class Questions:
         return sorted(mine, key=lambda state: (state.since, state.alert_id))
 
     def queue(
-        self, name: str, now_ms: int, limit: int, route: str | None, flag: str | None, waiting_ms: int = WAITING_MS
+        self, name: str, now_ms: int, limit: int, route: str | None, flag: str | None, waiting_ms: int
     ) -> Question[QueueView]:
         """See `RiskBoard.queue`."""
         key = self._keys.queue(name)
