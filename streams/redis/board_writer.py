@@ -112,6 +112,7 @@ class BoardWriter:
             for name, row in outcome.model_rows.items():
                 self._model(commands, name, outcome.lane, row)
             self._desk(commands, outcome)
+            self._services(commands, outcome)
         if not self._guided:
             self._guided = True
             key = self._keys.guidance
@@ -232,6 +233,17 @@ class BoardWriter:
             key = self._keys.delivery(window)
             counted = chain.from_iterable((f"{lane}|{name}", str(n)) for name, n in delivered.items())
             commands += [("HSET", key, *counted), ("EXPIRE", key, DELIVERY_TTL_S)]
+
+    def _services(self, commands: list[Command], outcome: Outcome) -> None:
+        """A lane's days of each service: whole fields, so that a repeated write changes nothing."""
+        for value, row in outcome.service_rows.items():
+            key = self._keys.service(*value)
+            gone = [name for name, text in row.items() if text is None]
+            if gone:
+                commands.append(("HDEL", key, *gone))
+            there = [(name, text) for name, text in row.items() if text is not None]
+            if there:
+                commands.append(("HSET", key, *chain.from_iterable(there)))
 
     def _alert(self, lane: int, alert: Alert) -> Command:
         fields: dict[str, str | bytes] = {

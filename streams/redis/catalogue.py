@@ -294,7 +294,7 @@ BOARD_KEYS = (
         (
             FieldSpec("alert_id", "the episode, 16 hex digits", 16, required=True),
             FieldSpec("seq", "the lane's counter", required=True),
-            FieldSpec("lane", "the lane", required=True),
+            FieldSpec("lane", "the lane; -1: a `service_incident`, with a counter of its own", required=True),
             FieldSpec("line", "the alert as JSON, the public line", 65536, required=True),
             FieldSpec("priority", "integer, 1 (look at it first) to 5", required=True),
             FieldSpec("route", "to whom: `agent:<id>`, `team:<name>`, ...; empty when nobody is known", 1024, True),
@@ -332,12 +332,13 @@ BOARD_KEYS = (
             FieldSpec("customer_id", "whose it is", 512, True),
             FieldSpec("flag", "the flag, or `sensitive_contact`", 128, True),
             FieldSpec("category", "the category, if the flag has one", 256),
+            FieldSpec("service", "of a `service_incident`: `<dimension>:<value>`", 512),
             FieldSpec("since", "when the episode began, event time, ms", required=True),
             FieldSpec("until", "when it ends if nothing happens, ms; missing: no scheduled end"),
             FieldSpec("count", "counted events, open cases or contacts behind it", required=True),
             FieldSpec("severity", "the rule's own word", 128, True),
             FieldSpec("updated_at", "lane clock of the last change, ms", required=True),
-            FieldSpec("lane", "the lane", required=True),
+            FieldSpec("lane", "the lane; -1: a `service_incident`, which is of no lane and no customer", required=True),
             FieldSpec("priority", "1 (look at it first) to 5", required=True),
             FieldSpec("route", "to whom, or empty", 1024, True),
             FieldSpec("held", "empty: people were shown it; else why not", 128, True),
@@ -400,9 +401,19 @@ BOARD_KEYS = (
         "service",
         "service:<dimension>:<value>",
         "hash",
-        "Reserved for scorecards by channel, category and agent.",
-        (FieldSpec("<field>", "reserved", 1024),),
-        open_fields=True,
+        "Who turned to us about a service, dimension `category` (the first part of the path, and the whole path where "
+        "that is more) or `channel`, per 15 min of event time; `~other`: values beyond 256. Each lane writes fields of "
+        "its own, and removes them 35 d behind its clock; a total is the sum over the lanes, and final once every lane "
+        "clock has passed the bucket by the lateness. At most 36 fields a lane, each at most 4 kB; 200 B with 20 busy "
+        "buckets.",
+        (
+            FieldSpec(
+                "<YYYY-MM-DD>:<lane>",
+                "a day, UTC: `bucket:customers,requests,complaints`, joined by `;`. Bucket: number of the quarter of "
+                "an hour, 0 to 95; customers: distinct ones with a request or complaint; one that is missing had none",
+                4096,
+            ),
+        ),
     ),
     KeySpec(
         "model",
@@ -475,10 +486,18 @@ LEDGER_KEYS = (
         "models",
         "henji:{<lane>}:models",
         "hash",
-        "Snapshots of the models, and what exchanges with other lanes need (`share.*`).",
+        "Snapshots of the models, what exchanges with other lanes need (`share.*`), sums of services (`service.*`).",
         (FieldSpec("<model>", "the snapshot, data with schema and version", 16_777_216),),
         reader=_NOBODY,
         open_fields=True,
+    ),
+    KeySpec(
+        "incidents",
+        "henji:{0}:incidents",
+        "string",
+        "How far totals of services were looked at, and which incidents are open; of the owner of partition 0.",
+        (),
+        reader=_NOBODY,
     ),
     KeySpec(
         "partition",

@@ -10,6 +10,7 @@ from math import isfinite
 
 import orjson
 
+from engine.service_counts import day_name, day_of, read_buckets
 from streams.redis.catalogue import INPUT_STATES, FieldSpec, KeySpec
 
 __all__ = ["Violation", "check_fields", "check_items", "check_ttl"]
@@ -169,6 +170,12 @@ def _is_trace(name: str, value: bytes) -> bool:
     return isinstance(at, int) and isinstance(kind, str) and len(rest) == 4
 
 
+def _is_service_day(name: str, value: bytes) -> bool:
+    day, _, lane = name.rpartition(":")
+    counts = read_buckets(value.decode()).values()
+    return day_name(day_of(day)) == day and lane.isdecimal() and all(1 <= c.customers <= sum(c[1:]) for c in counts)
+
+
 def _is_number(name: str, value: bytes) -> bool:
     return isfinite(float(value))
 
@@ -206,6 +213,7 @@ _FORMS: dict[tuple[str, str], _Form] = {
     ("why", "engagement"): _LIST,
     ("why", _FLAG_FAMILY): _LIST,
     ("history", "<YYYY-MM-DD>"): ("a day with [churn, engagement]", _is_day),
+    ("service", "<YYYY-MM-DD>:<lane>"): ("a day of a lane with bucket:customers,requests,complaints", _is_service_day),
     ("alerts", "seq"): _WHOLE,
     ("alerts", "lane"): _WHOLE,
     ("alerts", "priority"): _WHOLE,

@@ -158,7 +158,7 @@ class Keys:
         return f"{self.prefix}model:{encode_id(name)}"
 
     def service(self, dimension: str, value: str) -> str:
-        """Scorecard of a channel, category or agent."""
+        """How many turned to us about a category or in a channel."""
         return f"{self.prefix}service:{encode_id(dimension)}:{encode_id(value)}"
 
     @property
@@ -181,6 +181,11 @@ class Keys:
     def lane_models(self, lane: int) -> str:
         """Ledger: snapshots of the models."""
         return f"{self.ledger_prefix}henji:{{{lane}}}:models"
+
+    @property
+    def incidents(self) -> str:
+        """Ledger: state of the fold that finds incidents, of the owner of partition 0."""
+        return f"{self.ledger_prefix}henji:{{0}}:incidents"
 
     def outbox(self, topic: str, partition: int) -> str:
         """Ledger: records that are to be produced."""

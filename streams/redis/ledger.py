@@ -14,11 +14,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from engine.errors import HenjiError, LedgerConflict, StateIncompatible
+from engine.incident import INCIDENT_LANE, IncidentMessage, IncidentSettings
 from engine.outcome import BoardRows, Outcome
 from streams.ledger import NOTHING_OUT, Binding, LaneState, Outbox, PartitionRecord, Position
 from streams.redis.board_writer import BoardMeta, BoardWriter
 from streams.redis.catalogue import MODEL_FIELDS, QUEUES
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
+from streams.redis.incident_watch import IncidentWatch
 from streams.redis.keys import Keys
 from streams.redis.ledger_writer import lane_types, ledger_commands
 from streams.redis.partition_record import (
@@ -199,6 +201,31 @@ class RedisLedger:
         self._transact(ledger, board, before, after, len(written))
         self._guard = after
 
+    def incidents(
+        self, lateness_ms: int | None, settings: IncidentSettings, owner: Callable[[str, str], str]
+    ) -> Callable[[bool], list[IncidentMessage]]:
+        """What looks for incidents under our ownership, of the ledger of partition 0: see `IncidentWatch.look`.
+
+        Parameters
+        ----------
+        lateness_ms
+            Of the lanes; `None`: nothing is late.
+        settings
+            When something is an incident.
+        owner
+            Dimension and value -> who is told, or empty.
+
+        Returns
+        -------
+        callable
+            Takes whether the input has come to its end.
+        """
+        lanes = self._binding.lanes
+        watch = IncidentWatch(
+            self._client, self._keys, lanes=lanes, lateness_ms=lateness_ms, settings=settings, owner=owner
+        )
+        return lambda complete: watch.look(self._token or "", self._key, complete=complete)
+
     def check(self) -> None:
         """Compare the partition record with where we left it, see `streams.ledger.Ledger.check`."""
         if self._guard is None:
@@ -238,6 +265,8 @@ class RedisLedger:
         with talking(f"reset {self._key}"):
             # First of all: without its partition record no owner can write into what is being deleted.
             self._client.execute_command("DEL", self._key, self._outbox_key)
+            if self._binding.partition == 0:
+                self._client.execute_command("DEL", keys.incidents)
             if not keys.is_live:
                 self._unlink(self._client.scan_iter(match=f"{keys.prefix}*", count=_LOAD_PAGE))
                 return
@@ -258,8 +287,10 @@ class RedisLedger:
         self._run([("HDEL", model, *figures) for model in models])
 
     def _reset_desk(self) -> None:
-        """Forget the alerts of our lanes and what their desks counted."""
+        """Forget the alerts of our lanes and what their desks counted; with partition 0 the incidents."""
         keys, own = self._keys, {str(lane).encode() for lane in self._binding.own}
+        if self._binding.partition == 0:
+            own.add(str(INCIDENT_LANE).encode())
         found = iter(self._client.scan_iter(match=f"{keys.alert('')}*", count=_LOAD_PAGE))
         while page := [raw.decode() for raw in islice(found, _FORGET_PAGE)]:
             lanes: list[bytes | None] = self._ask([("HGET", key, "lane") for key in page])
@@ -267,7 +298,7 @@ class RedisLedger:
             if ours:
                 ids = [key.removeprefix(keys.alert("")) for key in ours]
                 self._run([("UNLINK", *ours), *(("ZREM", keys.queue(name), *ids) for name in QUEUES)])
-        for family in (keys.rule(""), f"{keys.prefix}delivery:"):
+        for family in (keys.rule(""), f"{keys.prefix}delivery:", f"{keys.prefix}service:"):
             for raw in self._client.scan_iter(match=f"{family}*", count=_LOAD_PAGE):
                 key = raw.decode()
                 (fields,) = self._ask([("HGETALL", key)])

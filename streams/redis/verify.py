@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from engine.service_counts import DIMENSIONS
 from streams.redis.catalogue import INDEXES, QUEUES, KeySpec, board_key
 from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.key_checks import Violation, check_fields, check_items, check_ttl
@@ -216,6 +217,14 @@ class _Scan:
                 decode_id(rest)
             except ValueError as error:
                 self._add(key, "bad_id", "an encoded customer id", str(error))
+        elif spec.name == "service":
+            dimension, _, value = rest.partition(":")
+            try:
+                decode_id(value)
+            except ValueError as error:
+                self._add(key, "bad_id", "an encoded value", str(error))
+            if dimension not in DIMENSIONS or not value:
+                self._add(key, "unknown_key", f"services by {', '.join(DIMENSIONS)}", "others")
         return spec
 
     def _ledger_lanes(self) -> list[int]:
