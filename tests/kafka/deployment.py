@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -37,6 +37,7 @@ from streams.kafka.sender import BATCH_BYTES, Sender, place
 from streams.ledger import Counts
 from streams.reader.log import LogReader, open_log
 from streams.reader.topic import TopicLog
+from streams.redis.access import RedisAccess
 from streams.redis.catalogue import ALERTS_MAX
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
@@ -50,6 +51,7 @@ __all__ = [
     "Deployment",
     "Reference",
     "WorkerProcess",
+    "desk_of",
     "differences",
     "make_topics",
     "replayed",
@@ -102,6 +104,8 @@ class Answers:
         Of a topic: (partition, offset, reason) of every record that was no event; `None`: not known.
     late
         Raw late events, with how often each came; `None`: not known.
+    desk
+        Key of the board that the desk writes -> its content; `None`: not known.
     """
 
     digest: str
@@ -110,6 +114,7 @@ class Answers:
     alerts: Mapping[int, Sequence[bytes]]
     dead: frozenset[tuple[int, int, str]] | None = None
     late: Mapping[bytes, int] | None = None
+    desk: Mapping[str, object] | None = None
 
     @property
     def n_alerts(self) -> int:
@@ -131,6 +136,10 @@ def differences(live: Answers, expected: Answers) -> list[str]:
         out.append(f"dead letters: {len(expected.dead - live.dead)} missing, {len(live.dead - expected.dead)} too many")
     if live.late is not None and expected.late is not None and live.late != expected.late:
         out.append(f"late events: expected {sum(expected.late.values())}, got {sum(live.late.values())}, or others")
+    if live.desk is not None and expected.desk is not None:
+        for key in sorted(live.desk.keys() | expected.desk.keys()):
+            if live.desk.get(key) != expected.desk.get(key):
+                out.append(f"{key}: expected {expected.desk.get(key)}, got {live.desk.get(key)}")
     counts = live.counts
     if counts.read != counts.applied + counts.duplicate + counts.late + counts.dead:
         out.append(f"counts: expected read = applied + duplicate + late + dead, got {counts}")
@@ -160,25 +169,67 @@ class Reference(NamedTuple):
     seconds: float
 
 
-def replayed(settings: Settings, log: Path | None = None) -> Reference:
-    """What `henji replay` of a file says, or of the settings' topic (`--kafka`) without one."""
+def desk_of(client: RedisClient, keys: Keys) -> dict[str, object]:
+    """What the desk has on a board: alerts, queues, counts and facts; of a stream each lane's entries by number."""
+    found: dict[str, object] = {}
+    for family in ("alert:", "queue:", "rule:", "delivery:", "service:", "guidance"):
+        for raw in client.scan_iter(match=f"{keys.prefix}{family}*", count=1000):
+            key = raw.decode()
+            content = (
+                client.execute_command("ZRANGE", key, 0, -1, "WITHSCORES")
+                if family == "queue:"
+                else client.execute_command("HGETALL", key)
+            )
+            found[key.removeprefix(keys.prefix)] = content
+    # Incidents are outside of the digest: when they are seen depends on when somebody looked.
+    incidents = {key for key, row in found.items() if isinstance(row, dict) and row.get(b"lane") == b"-1"}
+    names = {key.removeprefix("alert:").encode() for key in incidents}
+    for key, row in found.items():
+        if key.startswith("queue:") and isinstance(row, list):
+            found[key] = [pair for pair in zip(row[::2], row[1::2], strict=True) if pair[0] not in names]
+    facts: dict[int, dict[int, object]] = {}
+    for _, fields in client.execute_command("XRANGE", keys.facts, "-", "+"):
+        facts.setdefault(int(fields[b"lane"]), {})[int(fields[b"seq"])] = fields
+    return {key: row for key, row in found.items() if key not in incidents} | {"facts": facts}
+
+
+def replayed(settings: Settings, log: Path | None = None, *, desk: bool = False) -> Reference:
+    """What `henji replay` of a file says, or of the settings' topic (`--kafka`) without one; with `desk` into Redis."""
     if log is not None:
-        return _replay(settings, open_log([log]))
+        return _replay(settings, open_log([log]), desk=desk)
     with TopicLog.of(settings, batch_size=2000) as topic:
-        return _replay(settings, topic)
+        return _replay(settings, topic, desk=desk)
 
 
-def _replay(settings: Settings, reader: LogReader | TopicLog) -> Reference:
-    rules = settings.rule_set()
+def _replay(settings: Settings, reader: LogReader | TopicLog, *, desk: bool) -> Reference:
     with tempfile.TemporaryDirectory(prefix="henji-replay-") as folder:
-        files = {name: Path(folder) / name for name in ("alerts", "dead", "late", "board")}
-        growing = {name: path for name, path in files.items() if name != "board"}
-        started = time.monotonic()
-        run, facts = run_replay(
-            reader, settings.result(rules), rules, url="none", outputs=growing, board=files["board"], quiet=True
-        )
-        seconds = time.monotonic() - started
-        lines = {name: path.read_bytes().splitlines() for name, path in files.items()}
+        if not desk:
+            return _replay_into("none", settings, reader, Path(folder))[0]
+        with EmbeddedRedis(Path(folder) / "redis") as server:
+            found, prefix = _replay_into(server.url, settings, reader, Path(folder))
+            client = server.client()
+            try:
+                return found._replace(answers=replace(found.answers, desk=desk_of(client, Keys(prefix))))
+            finally:
+                client.close()
+
+
+def _replay_into(url: str, settings: Settings, reader: LogReader | TopicLog, folder: Path) -> tuple[Reference, str]:
+    rules = settings.rule_set()
+    files = {name: folder / name for name in ("alerts", "dead", "late", "board")}
+    growing = {name: path for name, path in files.items() if name != "board"}
+    started = time.monotonic()
+    run, facts = run_replay(
+        reader,
+        settings.result(rules),
+        rules,
+        url=url if url == "none" else RedisAccess.parse(url),
+        outputs=growing,
+        board=files["board"],
+        quiet=True,
+    )
+    seconds = time.monotonic() - started
+    lines = {name: path.read_bytes().splitlines() for name, path in files.items()}
     alerts: dict[int, list[bytes]] = {}
     for line in lines["alerts"]:
         alerts.setdefault(lane_of(orjson.loads(line)["customer_id"], settings["lanes"]), []).append(line)
@@ -186,9 +237,9 @@ def _replay(settings: Settings, reader: LogReader | TopicLog) -> Reference:
     if isinstance(reader, TopicLog):
         found = map(orjson.loads, lines["dead"])
         dead = frozenset((_partition_of(each["source"]), each["position"], each["reason"]) for each in found)
-    return Reference(
-        Answers(facts["digest"], run.counts, lines["board"], alerts, dead, Counter(lines["late"])), seconds
-    )
+    found_late = Counter(lines["late"])
+    answers = Answers(facts["digest"], run.counts, lines["board"], alerts, dead, found_late)
+    return Reference(answers, seconds), facts["prefix"]
 
 
 def _partition_of(source: str) -> int:
@@ -520,6 +571,7 @@ class Deployment:
             self.stream() if n_alerts < ALERTS_MAX else self.sent_alerts(),
             frozenset((each.partition, each.offset, each.reason) for each in self.letters(self.names.dead)),
             Counter(each.raw or b"" for each in self.letters(self.names.late)),
+            desk_of(self.client, self._keys),
         )
 
     def _standing(self) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
+import orjson
 import pytest
 
 from streams.simulate import SimulationSettings, write_log
@@ -23,14 +26,44 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = SimulationSettings(
         events=EVENTS, seed=11, disorder_share=0.05, late_share=0.01, duplicate_share=0.02, bad_share=0.01
     )
-    write_log(settings, folder / "log.jsonl", folder / "truth.jsonl")
+    write_log(settings, folder / "plain.jsonl", folder / "truth.jsonl")
+    with (folder / "log.jsonl").open("wb") as out:
+        out.writelines(with_words(folder / "plain.jsonl"))
     return folder / "log.jsonl"
+
+
+def with_words(log: Path) -> list[bytes]:
+    """The log, and in it what people said of every third alert soon after it went out."""
+    waiting: list[tuple[int, bytes]] = []
+    told = replayed(settings_of("127.0.0.1:9", "file"), log).answers.alerts
+    for number, line in enumerate(chain.from_iterable(told.values())):
+        alert = orjson.loads(line)
+        if number % 3 or alert["op"] == "clear":
+            continue
+        word = {
+            "event_id": f"word-{number}", "customer_id": alert["customer_id"], "ts": alert["at"], "by": "ann",
+            "kind": "snooze" if number % 2 else "ack", "ref": alert["alert_id"],
+            **({"until": alert["at"] + 36 * 3_600_000, "reason": "parts"} if number % 2 else {}),
+            **({"outcome": "useful" if number % 4 else "not_useful"} if number % 5 == 0 and not number % 2 else {}),
+        }  # fmt: skip
+        waiting.append((alert["at"], orjson.dumps(word) + b"\n"))
+    waiting.sort(reverse=True)
+    lines: list[bytes] = []
+    for raw in log.read_bytes().splitlines(keepends=True):
+        lines.append(raw)
+        ts = re.search(rb'"ts": ?(\d+)', raw)
+        while waiting and ts is not None and int(ts[1]) >= waiting[-1][0]:
+            lines.append(waiting.pop()[1])
+    return lines
 
 
 @pytest.fixture(scope="module")
 def expected(log: Path) -> Reference:
     """What a replay of the file says."""
-    return replayed(settings_of("127.0.0.1:9", "file"), log)
+    found = replayed(settings_of("127.0.0.1:9", "file"), log, desk=True)
+    assert found.answers.desk is not None
+    assert found.answers.desk["facts"], "people must have said something"
+    return found
 
 
 @pytest.mark.parametrize(("partitions", "workers"), [(1, 1), (4, 2), (8, 3)])
