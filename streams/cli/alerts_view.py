@@ -137,7 +137,7 @@ def fact_text(fact: FactView, lang: str) -> Text:
     else:
         said = word("acked", lang)
     text.append(said, style="green")
-    told = [fact.alert_id, plain(fact.customer_id)]
+    told = [each for each in (fact.alert_id, plain(fact.customer_id)) if each]
     if fact.by:
         told.append(f"{word('by', lang)} {plain(fact.by)}")
     text.append(f"\n{_INDENT} {'  '.join(told)}", style="dim")
@@ -161,7 +161,7 @@ def scene_text(scene: Sequence[TimelineEntry], out: Console, lang: str) -> Text:
 
 
 def _what(text: Text, flag: str, category: str | None, customer_id: str | None) -> None:
-    if customer_id is not None:
+    if customer_id:  # an incident is of nobody
         text.append(f"{plain(customer_id)}  ", style="bold")
     text.append(plain(flag), style="magenta")
     if category is not None:

@@ -208,7 +208,7 @@ class Questions:
             routes[state.route] = routes.get(state.route, 0) + 1
             flags[state.flag] = flags.get(state.flag, 0) + 1
             if (route is None or state.route == route) and (flag is None or state.flag == flag):
-                watermark = None if state.lane is None else marks.get(state.lane)
+                watermark = _watermark_of(state.lane, marks)
                 rows.append(queue_row(state, now_ms, watermark, waiting_ms))
         rows.sort(key=_place)
         return QueueView(rows[: max(0, limit)], len(rows), dict(sorted(routes.items())), dict(sorted(flags.items())))
@@ -363,6 +363,13 @@ def _folded_on(state: Folded, messages: list[AlertView], *, more: bool) -> FoldS
     came = {alert_id: flag for alert_id, flag in after.items() if alert_id not in before}
     went = {alert_id: flag for alert_id, flag in before.items() if alert_id not in after}
     return FoldStep(state, messages, anew=False, came=came, went=went, more=more)
+
+
+def _watermark_of(lane: int | None, marks: Mapping[int, int]) -> int | None:
+    """Event time of an alert's lane, ms; an incident is of all of them and is as far as the last."""
+    if lane is not None and lane < 0:
+        return min(marks.values(), default=None)
+    return None if lane is None else marks.get(lane)
 
 
 def _decoded(key: str, name: str) -> str:
