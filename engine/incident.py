@@ -14,8 +14,8 @@ Poisson, their rate varies between days and is known from few of them, both like
 the days' sums, at least .05: no service is so regular that a quarter more than usual means anything.
 
 An incident opens at `min_customers` or more of which the chance is below `max_chance`, and ends after 4 buckets in a
-row that are calm: fewer than `min_customers`, or a chance of .001 or more. What lasts for 7 days is the new normal: it
-is cleared, and its days count. An open incident of `network/wifi` explains what `network` has beyond its own normal.
+row that are calm: a chance of .001 or more, also where they are few. What lasts for 7 days is the new normal: it is
+cleared, and its days count. An open incident of `network/wifi` explains what `network` has beyond its own normal.
 
 Wrong where the day moves: after a change of clocks (one hour of a steep morning looks unusual where `min_customers` is
 low), and on the first working day after a month of holidays. Customers are counted per bucket; forty that come over a
@@ -462,12 +462,9 @@ class Incidents:
         incident = self.open.get(value)
         # What the open incidents below explain is no news here.
         own = n - math.floor(sum(excess for below, excess in beyond.items() if _is_below(below, value)))
-        if normal is None or own < settings.min_customers:
-            likely = 1.0
-        else:
-            likely = normal.chance(own)
+        likely = 1.0 if normal is None else normal.chance(own)
         if incident is None:
-            if normal is None or likely >= settings.max_chance:
+            if normal is None or own < settings.min_customers or likely >= settings.max_chance:
                 return []
             identity = alert_id(INCIDENT_FLAG, "", f"{value[0]}:{value[1]}", bucket * BUCKET_MS)
             level = _level(n, normal.mean)

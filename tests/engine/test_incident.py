@@ -105,7 +105,7 @@ def plain(totals: Totals, n: int, conf: IncidentSettings) -> list[tuple[str, str
                 more for v, more in beyond.items() if value[0] == "category" and v[1].startswith(f"{value[1]}/")
             )
             own = count - math.floor(below)
-            p = 1.0 if normal is None or own < conf.min_customers else tail(own, normal.mean, normal.size)
+            p = 1.0 if normal is None else tail(own, normal.mean, normal.size) if own > 0 else 1.0
             mean = 0.0 if normal is None else normal.mean
             if mine and mine[-1].end > now:
                 span = mine[-1]
@@ -117,7 +117,7 @@ def plain(totals: Totals, n: int, conf: IncidentSettings) -> list[tuple[str, str
                 elif span.calm[-4:] == [True] * 4:
                     span.end = now + 1
                     out.append(("clear", value[1], number + 1))
-            elif p < conf.max_chance:
+            elif p < conf.max_chance and own >= conf.min_customers:
                 mine.append(Span(now))
                 beyond[value] = count - mean
                 out.append(("raise", value[1], number + 1))
