@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -109,8 +108,13 @@ async def _run(where: RedisAccess, keys: Keys, found: WebhookFile, spool: Spool,
     sender = Sender(spool, found, couriers, clock)
     follower = Follower(StreamReader(client, keys), sender, spool, clock)
     stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        sender.halt()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     following: asyncio.Task[None] | None = None
     try:
         await follower.begin(keys.alerts, begin)
@@ -119,13 +123,12 @@ async def _run(where: RedisAccess, keys: Keys, found: WebhookFile, spool: Spool,
         watching = asyncio.create_task(sender.watch())
         click.echo(f"henji webhooks: {len(found.endpoints)} endpoints, stream {keys.alerts}")
         await asyncio.wait([following, watching], return_when=asyncio.FIRST_COMPLETED)
-        stopping.set()
         if watching.done():
             watching.result()
         watching.cancel()
         await following
     finally:
-        stopping.set()
+        stop()
         if following is not None:
             # A read that is under way in its thread comes back within a second.
             await asyncio.wait([following])
@@ -160,12 +163,11 @@ def try_endpoint(name: str, file: Path, as_json: bool) -> None:
     delivered = verdict(answer) is Verdict.DELIVERED
     if as_json:
         click.echo(orjson.dumps({"endpoint": name, "delivered": delivered, **asdict(answer)}).decode())
-        if not delivered:
-            sys.exit(1)
-    elif delivered:
+        click.get_current_context().exit(0 if delivered else 1)
+    if delivered:
         click.echo(f"{name}: {answer.why} in {answer.took_ms} ms")
     else:
-        raise HenjiError(f"webhooks test {name}: expected an answer 2xx of {endpoint.url}, got {answer.why}")
+        raise HenjiError(f"webhooks test {name}: expected an answer 2xx of {endpoint.origin}, got {answer.why}")
 
 
 async def _ping(endpoint: Endpoint) -> Answer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,8 @@ from streams.cli.words import LANGUAGES
 from streams.webhooks.dead_list import DeadMessage, SpoolStanding
 
 __all__ = ["age", "dead_table", "status_table"]
+
+_PIPE_WIDTH = 400
 
 _WORDS = {
     "stream": ("stream", "消息流"),
@@ -66,7 +70,7 @@ def age(ms: int) -> str:
 
 def status_table(found: SpoolStanding, now_ms: int, lang: str) -> None:
     """Print how everything stands."""
-    console = Console(highlight=False)
+    console = _console()
     console.print(f"{_word('stream', lang)} {escape(found.stream)}, {_word('position', lang)} {escape(found.position)}")
     console.print(", ".join(f"{_word(name, lang)} {n:,}" for name, n in found.counts.items()))
     if found.counts["missing"]:
@@ -87,7 +91,7 @@ def status_table(found: SpoolStanding, now_ms: int, lang: str) -> None:
 
 def dead_table(found: Sequence[DeadMessage], lang: str) -> None:
     """Print the dead list."""
-    console = Console(highlight=False)
+    console = _console()
     if not found:
         console.print(_word("nothing", lang))
         return
@@ -99,10 +103,16 @@ def dead_table(found: Sequence[DeadMessage], lang: str) -> None:
     console.print(table)
 
 
+def _console() -> Console:
+    # In a pipe there is no width to keep to, and what is cut off cannot be scrolled to.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
 def _table(lang: str, *columns: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(_word(name.lstrip(">"), lang), justify="right" if name.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        table.add_column(_word(name.lstrip(">"), lang), justify=justify, overflow="fold")
     return table
 
 

@@ -114,11 +114,15 @@ class Sender:
             *(asyncio.create_task(self._dispatch(lineup), name=name) for name, lineup in self._lineups.items()),
         ]
 
-    async def stop(self, grace_s: float = GRACE_S) -> None:
-        """Begin nothing new, finish within a few seconds what is under way, and note it."""
+    def halt(self) -> None:
+        """Begin nothing new."""
         self._stopping.set()
         for event in self._changed.values():
             event.set()
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Begin nothing new, finish within a few seconds what is under way, and note it."""
+        self.halt()
         if self._attempts:
             await asyncio.wait(list(self._attempts), timeout=grace_s)
         for attempt in list(self._attempts):
@@ -185,7 +189,7 @@ class Sender:
             changed.clear()
             now_ms = self._clock.now_ms()
             expired = lineup.expire(now_ms)
-            while (item := lineup.take(now_ms)) is not None:
+            while not self._stopping.is_set() and (item := lineup.take(now_ms)) is not None:
                 attempt = asyncio.create_task(self._attempt(lineup, item))
                 self._attempts[attempt] = (lineup, item)
                 attempt.add_done_callback(self._ended)
