@@ -92,22 +92,22 @@ export function lineChart(width, { labels, series, high, format, height = 180 })
 
 /** Bars from a middle line, one a row: `{label, value, text}`. */
 export function signedBars(width, rows) {
-  const step = 30;
-  const height = rows.length * step + 8;
+  const step = 36;
+  const height = rows.length * step;
   const svg = canvas(width, height);
   const most = Math.max(...rows.map((row) => Math.abs(row.value)), 1e-9);
   const room = 52;
   const middle = width / 2;
   const scale = (middle - room) / most;
   rows.forEach((row, i) => {
-    const top = i * step + 16;
+    const top = i * step + 18;
     const size = Math.max(1.5, Math.abs(row.value) * scale);
     const up = row.value >= 0;
-    svg.append(text(0, top - 3, row.label));
+    svg.append(text(0, top - 6, row.label));
+    svg.append(line(middle, top - 2, middle, top + 11, "chart-axis"));
     svg.append(s("rect", { x: up ? middle : middle - size, y: top, width: size, height: 9, rx: 1, class: up ? "bar-up" : "bar-down" }));
     svg.append(text(up ? middle + size + 5 : middle - size - 5, top + 8, row.text, "strong", up ? "start" : "end"));
   });
-  svg.append(line(middle, 12, middle, height - 2, "chart-axis"));
   return svg;
 }
 
@@ -138,12 +138,13 @@ export function intervals(width, rows, format) {
 export function reliability(width, points, format) {
   const size = Math.min(width, 340);
   const svg = canvas(size, size);
-  const inner = size - PAD.left - PAD.right;
-  const x = (value) => PAD.left + value * inner;
+  const left = PAD.left + 14;
+  const inner = size - left - PAD.right;
+  const x = (value) => left + value * inner;
   const y = (value) => size - PAD.bottom - 12 - value * (size - PAD.top - PAD.bottom - 12);
   for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
     svg.append(line(x(0), y(tick), x(1), y(tick), "chart-grid"), line(x(tick), y(0), x(tick), y(1), "chart-grid"));
-    svg.append(text(PAD.left - 6, y(tick) + 4, format(tick), "", "end"));
+    svg.append(text(left - 6, y(tick) + 4, format(tick), "", "end"));
     svg.append(text(x(tick), size - PAD.bottom + 4, format(tick), "", "middle"));
   }
   svg.append(line(x(0), y(0), x(1), y(1), "chart-ideal"));

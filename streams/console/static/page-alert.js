@@ -37,8 +37,8 @@ function head(alert, input) {
 
 function figures(alert) {
   return facts([
-    [t("since"), time(alert.since)],
-    [t("until"), alert.until === null ? t("until.none") : time(alert.until)],
+    [t("begins"), time(alert.since)],
+    [t("ends"), alert.until === null ? t("until.none") : time(alert.until)],
     [t("count"), number(alert.count)],
     [t("updated"), time(alert.updated_at, true)],
     [t("alerts.route"), routeText(alert.route)],

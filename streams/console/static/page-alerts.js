@@ -126,14 +126,14 @@ function filters(context, values, routes, flags) {
     "select",
     { id: "filter-flag", on: { change: () => go({ flag: flag.value }) } },
     h("option", { value: "" }, t("alerts.any_flag")),
-    flags.map((each) => h("option", { value: each, selected: each === values.flag }, name("flag", each))),
+    [...flags].sort().map((each) => h("option", { value: each, selected: each === values.flag }, name("flag", each))),
   );
   const clear = { type: "button", class: "button button-quiet", on: { click: () => go({ route: "", flag: "" }) } };
   return h(
     "form",
     { class: "filters", on: { submit: (event) => event.preventDefault() } },
     h("div", { class: "field" }, h("label", { for: "filter-route" }, t("alerts.route")), route),
-    h("datalist", { id: "routes" }, routes.map((each) => h("option", { value: each }))),
+    h("datalist", { id: "routes" }, [...routes].sort().map((each) => h("option", { value: each }))),
     h("div", { class: "field" }, h("label", { for: "filter-flag" }, t("alerts.flag")), flag),
     (values.route || values.flag) && h("button", clear, t("alerts.all")),
   );

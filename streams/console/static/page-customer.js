@@ -52,8 +52,8 @@ function flags(found) {
     { title: t("state"), cell: state },
     { title: t("severity"), cell: (row) => name("severity", row.severity) },
     { title: t("count"), numeric: true, cell: (row) => number(row.count) },
-    { title: t("since"), cell: (row) => time(row.since) },
-    { title: t("until"), cell: (row) => (row.until === null ? t("until.none") : time(row.until)) },
+    { title: t("begins"), cell: (row) => time(row.since) },
+    { title: t("ends"), cell: (row) => (row.until === null ? t("until.none") : time(row.until)) },
     { title: t("evidence"), cell: ids },
   ];
   return table(t("flags"), columns, found, { empty: t("flags.none") });
@@ -81,7 +81,7 @@ function history(days) {
   const top = Math.max(...engagement.filter((each) => each !== null), 1);
   return [
     one("churn", churn, 1, (value) => percent(value), "series-a", {}),
-    one("engagement", engagement, top, (value) => number(value, 1), "series-b", { columns, rows: [...days].reverse() }),
+    one("engagement", engagement, top, (value) => number(value, 2), "series-b", { columns, rows: [...days].reverse() }),
   ];
 }
 

@@ -59,7 +59,8 @@ export function showSetup(root, token, entered) {
     t("setup.enter"),
     async () => {
       if (first.value !== again.value) throw new Refusal(422, { code: "mismatch" });
-      await post("setup", { token, name: who.value.trim(), password: first.value });
+      const { name } = await post("setup", { token, name: who.value.trim(), password: first.value });
+      await post("login", { name, password: first.value });
       await readSession();
       location.hash = "#/alerts";
       entered();

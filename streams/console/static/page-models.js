@@ -11,7 +11,8 @@ function title(full) {
 
 function curve(model) {
   const points = (model.reliability ?? []).filter(Boolean).map(([n, mean, share]) => ({ n, mean, share }));
-  if (!points.length) return h("p", { class: "empty" }, t("models.no_curve"));
+  // A count has no curve; a probability without one has too few labels yet.
+  if (!points.length) return model.mae ? null : h("p", { class: "empty" }, t("models.no_curve"));
   return [
     plot({
       title: t("models.curve"),
@@ -29,11 +30,12 @@ function curve(model) {
   ];
 }
 
-const KNOWN = ["base_rate", "log_loss", "auc", "brier", "ece"];
+const KNOWN = ["base_rate", "log_loss", "auc", "brier", "ece", "mean_y", "mean_p", "mae", "poisson_deviance"];
 
 function model(found) {
   const shares = new Set(["base_rate"]);
-  const rows = KNOWN.filter((key) => found[key] !== null && found[key] !== undefined);
+  const counts = found.mae !== null && found.mae !== undefined;
+  const rows = KNOWN.filter((key) => found[key] !== null && found[key] !== undefined && (counts || key !== "mean_p"));
   const drift = Object.entries(found.drift ?? {}).map(([what, each]) => ({ what, ...each }));
   const lanes = found.lanes ?? [];
   return section(
@@ -84,6 +86,6 @@ function model(found) {
 
 export function show(context) {
   context.title(t("nav.models"));
-  const draw = (models) => (models.length ? models.map(model) : h("p", { class: "empty" }, t("models.none")));
+  const draw = (models) => (models.length ? h("div", { class: "models" }, models.map(model)) : h("p", { class: "empty" }, t("models.none")));
   reading(context, t("nav.models"), "models", draw, t("models.hint"));
 }

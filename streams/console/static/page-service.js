@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { follow, heading, section } from "./parts.js";
 import { alertRow } from "./row.js";
 import { get } from "./server.js";
-import { clock, name, number, t, time } from "./words.js";
+import { clock, dayAt, name, number, t, time } from "./words.js";
 
 function load(dimension, { value, hours }, high) {
   const label = dimension === "channel" ? name("channel", value) : value;
@@ -69,11 +69,13 @@ const sum = (held) => Object.values(held).reduce((total, n) => total + n, 0);
 function delivered(windows) {
   if (!windows?.length) return section(t("delivery"), {}, h("p", { class: "empty" }, t("delivery.none")));
   const shown = [...windows].sort((a, b) => a.start - b.start);
+  // Windows without a message are none, so a long time may lie between two bars.
+  const label = shown.at(-1).start - shown[0].start > 172_800_000 ? dayAt : clock;
   const bars = shown.map((each) => ({
-    label: clock(each.start),
+    label: label(each.start),
     total: each.delivered + sum(each.held),
     part: each.delivered,
-    text: `${clock(each.start)} · ${t("rules.delivered")} ${each.delivered} · ${t("rules.held")} ${sum(each.held)}`,
+    text: `${dayAt(each.start)} ${clock(each.start)} · ${t("rules.delivered")} ${each.delivered} · ${t("rules.held")} ${sum(each.held)}`,
   }));
   const reasons = [...new Set(shown.flatMap((each) => Object.keys(each.held)))].sort();
   return section(

@@ -60,10 +60,10 @@ export async function show(context) {
   }
 
   const columns = [
-    { title: t("account.name"), main: true, cell: (user) => [user.name, user.disabled && tag(t("users.disabled"), { tone: "amber", shape: "closed" })] },
+    { title: t("account.name"), main: true, cell: (user) => [user.name, user.disabled && tag(t("users.disabled"), { tone: "amber", shape: "closed" }), user.password === false && tag(t("users.waits"), { shape: "clock" })] },
     { title: t("role"), cell: role },
     { title: t("totp.short"), cell: (user) => (user.totp ? tag(t("yes"), { tone: "green", shape: "check" }) : t("no")) },
-    { title: t("users.last_login"), cell: (user) => time(user.last_login ?? user.last_login_at) },
+    { title: t("users.made"), cell: (user) => time(user.created_at) },
     { title: t("users.acts"), cell: controls },
   ];
 
@@ -85,7 +85,7 @@ export async function show(context) {
       rebuild(said, link(found, who.value.trim()));
       await read();
     });
-    return section(t("users.new"), {}, form);
+    return h("div", { class: "narrow" }, section(t("users.new"), {}, form));
   }
   await read();
 }

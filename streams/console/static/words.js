@@ -118,6 +118,9 @@ export function day(text) {
   return format("d", { month: "short", day: "numeric", timeZone: "UTC" }, Intl.DateTimeFormat).format(date);
 }
 
+/** Day of a time, short. */
+export const dayAt = (ms) => format("d", { month: "short", day: "numeric" }, Intl.DateTimeFormat).format(new Date(ms));
+
 /** Day of a time, with the weekday. */
 export function dayOf(ms) {
   const options = { weekday: "short", day: "numeric", month: "short", year: "numeric" };
