@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from streams.ledger import Ledger
 from streams.reader.log import LogReader, open_log
 from streams.reader.topic import TopicLog
 from streams.redis.access import RedisAccess
+from streams.redis.incident_watch import incident_settings
+from streams.redis.ledger import RedisLedger
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
@@ -186,6 +188,7 @@ def run_replay(
             partitions=reader.n_partitions if isinstance(reader, TopicLog) else 1,
             reload_each=reload_each,
             desk=desk,
+            look=_look(ledger, settings, desk or Desk.default()),
         )
         pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:
@@ -196,6 +199,13 @@ def run_replay(
             write_lines(board, standing.board)
         facts = run_summary(run, standing, wall_s=wall_s, name=name, prefix=prefix)
     return run, facts
+
+
+def _look(ledger: Ledger, settings: ResultSettings, desk: Desk) -> Callable[[bool], object]:
+    """What looks for incidents; they are on a board only."""
+    if isinstance(ledger, RedisLedger):
+        return ledger.incidents(settings.lateness_ms, incident_settings(desk), desk.owner)
+    return lambda _: None
 
 
 def _check_paths(files: tuple[str, ...], outputs: dict[str, Path | None], read: dict[str, Any]) -> None:

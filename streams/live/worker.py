@@ -48,6 +48,7 @@ from streams.live.transport import BatchConsumer, BatchSchema, LiveApp
 from streams.redis.board_writer import BoardMeta
 from streams.redis.client import RedisClient
 from streams.redis.heartbeat import Heartbeat
+from streams.redis.incident_watch import incident_settings
 from streams.redis.keys import Keys
 from streams.redis.ledger import RedisLedger
 from streams.redis.retrying import Backoff
@@ -70,6 +71,7 @@ _OPEN_S = 10.0
 _ACKNOWLEDGE_S, _LOOK_S = 5.0, 0.5
 _HEARTBEAT_MS = 10_000
 _HEARTBEAT_SOON_MS = 1_000
+_INCIDENTS_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,9 @@ class Worker:
         # Lane -> the exchange that was ordered last; the order may not have come back yet.
         self._ordered: dict[int, int] = {}
         self._said_at: dict[int, int] = {}
+        # Of the owner of partition 0: what looks for incidents.
+        self._look: Callable[[bool], object] | None = None
+        self._looked_at = 0
         self._batch_lock = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._failure: HenjiError | None = None
@@ -573,6 +578,8 @@ class Worker:
             backoff=_BACKOFF,
             board_of=self._board_of,
         )
+        if number == 0:
+            self._look = ledger.incidents(settings.lateness_ms, incident_settings(desk), desk.owner)
         return LivePartition(
             ledger,
             settings,
@@ -695,6 +702,7 @@ class Worker:
                 state = self.progress.input_state(part.number, now_ms)
                 if await self._in_thread(functools.partial(self._say, part, state)) and state != "unknown":
                     self._said_at[part.number] = now_ms
+        await self._watch_services(now_ms)
         self._refresh()
         self._check_stall(now_ms)
 
@@ -711,6 +719,22 @@ class Worker:
                 await self._conflict(part.number, error)
                 return False
         return True
+
+    async def _watch_services(self, now_ms: int) -> None:
+        """Whoever has partition 0 looks for incidents; what stops that is no reason to stop the lanes."""
+        part, look = self._parts.get(0), self._look
+        if part is None or look is None or part.generation != self.app.consumer_generation_id:
+            return
+        if now_ms - self._looked_at < _INCIDENTS_MS:
+            return
+        self._looked_at = now_ms
+        try:
+            await self._in_thread(functools.partial(look, False))
+        except RecoverableError:
+            raise
+        except HenjiError as error:
+            log.error("%s; incidents are not watched until the worker is started again", error)
+            self._look = None
 
     def _open_missing(self) -> None:
         """Open again what was given up for a rebalance that was over already."""

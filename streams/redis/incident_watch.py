@@ -19,6 +19,7 @@ from typing import Final
 
 from redis.exceptions import WatchError
 
+from engine.desk import Desk
 from engine.desk.ticket import queue_score
 from engine.duration import DAY_MS
 from engine.incident import (
@@ -45,7 +46,7 @@ from streams.redis.client import Command, RedisClient, RedisPipeline, talking
 from streams.redis.keys import Keys
 from streams.redis.transaction import execute_watched
 
-__all__ = ["ATTEMPTS", "IncidentWatch"]
+__all__ = ["ATTEMPTS", "IncidentWatch", "incident_settings"]
 
 ATTEMPTS: Final = 5
 """A commit between our look and our write makes us look again; after so many, the next look is soon."""
@@ -61,6 +62,12 @@ def _wall_ms() -> int:
 
 def _nobody(dimension: str, value: str) -> str:
     return ""
+
+
+def incident_settings(desk: Desk) -> IncidentSettings:
+    """What desk.toml says of incidents."""
+    rule = desk.incident
+    return IncidentSettings(rule.min_customers, rule.max_chance, rule.min_history_ms)
 
 
 class IncidentWatch:

@@ -54,6 +54,8 @@ class Replay:
         Take all state from the ledger anew for every batch: slow, and must change nothing.
     desk
         Routes, priorities, caps and guidance; by default the built-in ones.
+    look
+        Called after every transaction, and with `True` at the end of the log: `RedisLedger.incidents`.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Replay:
         partitions: int = 1,
         reload_each: bool = False,
         desk: Desk | None = None,
+        look: Callable[[bool], object] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.rules = rules
         self.ledger = ledger
         self.outputs = outputs
         self.reload_each = reload_each
+        self._look = look
         self.counts = Counts()
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.resumed_at = 0
@@ -132,6 +136,7 @@ class Replay:
             self.n_read_now += len(records)
             on_batch(self.counts.read)
         self._lap()
+        self._look(True)
         self._commit([], identity, complete=True)
         self._spend("ledger")
 
@@ -198,6 +203,7 @@ class Replay:
         self.counts = applied.counts
         self._write_files(records, applied)
         self._commit(applied.outcomes, identity, lengths=self.outputs.flush())
+        self._look(False)
         self._spend("ledger")
         if self.reload_each:
             self._group.load()

@@ -24,6 +24,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from redis.exceptions import RedisError
 
+from engine.incident import INCIDENT_LANE
 from engine.murmur2 import lane_of
 from streams.child_process import bound_to_us
 from streams.cli.digest import live_standing
@@ -583,6 +584,8 @@ class Deployment:
         lanes: dict[int, list[bytes]] = {}
         for _, fields in self.client.execute_command("XRANGE", self._keys.alerts, "-", "+"):
             lane, seq = int(fields[b"lane"]), int(fields[b"seq"])
+            if lane == INCIDENT_LANE:
+                continue
             lines = lanes.setdefault(lane, [])
             lines.append(fields[b"line"])
             assert seq == len(lines), f"lane {lane}: expected alert {len(lines)}, got {seq}"
