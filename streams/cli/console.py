@@ -183,10 +183,9 @@ def list_users(accounts_file: Path) -> None:
     table = Table("name", "role", "password", "codes", "locked", "since", box=None, header_style="bold")
     with _opened(accounts_file) as (accounts, _audit):
         for each in accounts.all():
-            table.add_row(
-                escape(each.name), each.role.word, "yes" if each.password else "no", "yes" if each.totp_secret else "no",
-                "yes" if each.disabled else "no", at_text(each.created_at),
-            )  # fmt: skip
+            facts = (each.password is not None, each.totp_secret is not None, each.disabled)
+            told = ["yes" if fact else "no" for fact in facts]
+            table.add_row(escape(each.name), each.role.word, *told, at_text(each.created_at))
     console().print(table)
 
 

@@ -34,6 +34,7 @@ _BLOCK_MS = 1_000
 _LOOK_S = 1.0  # between two looks at the freshness of the lanes
 _INPUT_S = 5.0  # it is told as often even when it has not changed
 _BEAT_S = 15.0
+_CANCEL_S = 0.1
 _AWAY_S = 1.0  # until Redis is asked again
 _RESUME = 1_000  # messages that are told again; whoever missed more reads the lists anew
 _SEED = 3_000
@@ -139,11 +140,12 @@ class Follower:
 
     async def stop(self) -> None:
         """Follow no more, and cut every page off."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        running = set(self._tasks)
+        while running:
+            # More than once: while it connects, redis-py loses a cancellation now and then.
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_S)
         for listener in list(self._listeners):
             listener.drop()
 

@@ -36,6 +36,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+_USUAL = {"http": 80, "https": 443}
 _HSTS = "max-age=31536000"
 
 
@@ -95,7 +96,9 @@ class Names:
                 "give it, such as https://desk.example"
             )
         origins = {_without_usual_port(url) for url in urls}
-        hosts = {urlsplit(url).netloc for url in (*urls, *origins)}
+        hosts = {urlsplit(url).netloc for url in origins}
+        # Browsers leave the usual port out, other clients need not.
+        hosts |= {f"{urlsplit(url).netloc}:{_USUAL[urlsplit(url).scheme]}" for url in origins if not urlsplit(url).port}
         return cls(frozenset(hosts), frozenset(origins))
 
 
@@ -227,7 +230,4 @@ def _origin(url: str) -> str:
 
 
 def _without_usual_port(url: str) -> str:
-    for scheme, usual in (("http://", ":80"), ("https://", ":443")):
-        if url.startswith(scheme):
-            return url.removesuffix(usual)
-    return url
+    return url.removesuffix(f":{_USUAL[urlsplit(url).scheme]}")

@@ -151,7 +151,7 @@ class ConsoleServer:
         """
         options = self._options
         runner = web.AppRunner(
-            self._application(),
+            self.application(),
             access_log=None,
             auto_decompress=False,
             handler_cancellation=True,  # a page that went away is not sent anything any more
@@ -211,7 +211,8 @@ class ConsoleServer:
 
     # -- paths -------------------------------------------------------------------------------------------------
 
-    def _application(self) -> web.Application:
+    def application(self) -> web.Application:
+        """The paths, for a server."""
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_BYTES)
         for route in ROUTES:
             app.router.add_route(route.method, route.path, self._handler(route), expect_handler=_expect)

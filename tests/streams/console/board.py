@@ -65,14 +65,14 @@ def put_customer(client: RedisClient, customer_id: str = CUSTOMER, *, lane: int 
 
 def put_alert(
     client: RedisClient, alert_id: str = ALERT, *, customer_id: str = CUSTOMER, op: str = "raise", seq: int = 1,
-    flag: str = "repeat_request", category: str | None = "billing", count: int = 2, lane: int = LANE, route: str = "team:a",
-    state: bool = True,
+    flag: str = "repeat_request", category: str | None = "billing", count: int = 2, lane: int = LANE,
+    route: str = "team:a", state: bool = True,
 ) -> str:  # fmt: skip
     """A message by hand, with the state of its alert; returns its stream id."""
     line = {
         "alert_id": alert_id, "op": op, "flag": flag, "customer_id": customer_id, "category": category, "at": _SINCE,
-        "since": _SINCE, "until": None, "count": count, "severity": "burst", "evidence": ["e1", "e2"], "scores": {"churn": 0.25},
-        "reasons": [],
+        "since": _SINCE, "until": None, "count": count, "severity": "burst", "evidence": ["e1", "e2"],
+        "scores": {"churn": 0.25}, "reasons": [],
     }  # fmt: skip
     scene = [orjson.dumps([_SINCE, "request", category, "phone", "case-1", None]).decode()]
     if state:
