@@ -519,4 +519,5 @@ export const TEXTS = {
   "audit.user_add": ["made an account", "新建账号"],
   "audit.user_change": ["changed an account", "更改账号"],
   "audit.user_reset": ["reset an account", "重置账号"],
+  "audit.user_link": ["made a link", "生成链接"],
 };

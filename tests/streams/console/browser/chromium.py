@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
 __all__ = ["Tabs", "chromium", "until"]
 
@@ -100,11 +100,15 @@ class Tabs:
         """A tab at a place of the site."""
         page = (context or self.context(**options)).new_page()
         page.on("pageerror", lambda error: self.wrongs.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (self.wrongs.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", self._dialog)
         page.on("console", self._console)
         page.on("request", lambda request: self._request(request.url))
         page.goto(f"{self.url}/{where}")
         return page
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.wrongs.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _console(self, message: Any) -> None:
         # Chromium tells of each answer over 399 here; refusals are part of the tests.

@@ -1,4 +1,4 @@
-"""The desk in a real browser: what comes is seen at once, what people do is seen, and nothing moves under their hands."""
+"""The desk in a real browser: what comes is seen at once, and nothing moves under people's hands."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PAGES = (
     "alerts", "alerts?state=held", "alerts?state=closed", "leaders/churn", "leaders/engagement_drop",
-    "leaders/sensitive", "leaders/value_at_risk", "rules", "service", "models", "operations", "account", "users", "audit",
-    f"customer/{CUSTOMER}", f"alert/{ALERT}",
+    "leaders/sensitive", "leaders/value_at_risk", "rules", "service", "models", "operations", "account", "users",
+    "audit", f"customer/{CUSTOMER}", f"alert/{ALERT}",
 )  # fmt: skip
 READY = "!document.querySelector('[aria-busy]') && Boolean(document.querySelector('main h1'))"
 NO_SCROLL = "document.documentElement.scrollWidth <= innerWidth"
@@ -132,7 +132,7 @@ def test_whoever_has_only_a_keyboard_can_do_everything(tabs: Tabs, site: Site, c
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    first, last = page.locator(".row-link").first, page.locator(".row-link").last
+    first = page.locator(".row-link").first
     page.keyboard.press("j")
     assert first.evaluate("each => each === document.activeElement")
     page.keyboard.press("j")
@@ -161,7 +161,6 @@ def test_whoever_has_only_a_keyboard_can_do_everything(tabs: Tabs, site: Site, c
     page.keyboard.press("Enter")
     page.locator("h1", has_text=CUSTOMER).wait_for()
     assert page.evaluate("document.activeElement.tagName") == "H1"
-    assert last.count() >= 0
 
 
 def test_the_page_of_a_stalled_lane_says_stale(tabs: Tabs, site: Site, client: RedisClient) -> None:
@@ -249,7 +248,8 @@ NAMELESS = """() => {
   for (const each of document.querySelectorAll("a, button, input, select, textarea, summary")) {
     if (!named(each)) found.push(each.outerHTML);
   }
-  for (const each of document.querySelectorAll("svg:not([aria-hidden]):not([role=img][aria-label])")) found.push(each.outerHTML);
+  const unsaid = "svg:not([aria-hidden]):not([role=img][aria-label])";
+  for (const each of document.querySelectorAll(unsaid)) found.push(each.outerHTML);
   const ids = [...document.querySelectorAll("[id]")].map((each) => each.id);
   return found.concat(ids.filter((each, i) => ids.indexOf(each) !== i));
 }"""
