@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from streams.cli.replay import run_replay, write_lines
 from streams.cli.report import print_summary
 from streams.cli.words import language, language_option, word
 from streams.demo.deployment import Deployment, Given
+from streams.demo.front import Front
 from streams.demo.performance import Performance, Status
 from streams.demo.player import Player
 from streams.kafka.embedded import find_broker
@@ -50,6 +52,7 @@ __all__ = ["command"]
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _TERMINAL_DAYS_PER_S = 1.0
 _ELSEWHERE_EVENTS_PER_S = 1_000.0
+_USUAL_PORT = 8080
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,13 @@ class _Asked:
 @settings_options
 @click.option("--alerts", type=_FILE, metavar="OUT", help="With --once: write every alert, lane by lane in order.")
 @click.option("--board", type=_FILE, metavar="OUT", help="With --once: write the final board, a customer a line.")
+@click.option(
+    "--console/--no-console",
+    "with_console",
+    default=None,
+    help="Open the web console beside it, until Ctrl-C. [default: on a terminal]",
+)
+@click.option("--port", type=click.IntRange(0, 65_535), help="Of the console. [default: 8080, or a free one]")
 @language_option
 @click.option("--json", "as_json", is_flag=True, help="Show nothing on the way, and print the end as one JSON object.")
 def command(
@@ -157,7 +167,7 @@ def command(
         return
     try:
         with _place(options["directory"]) as place:
-            _live(asked, place, simulation, speed)
+            _live(asked, place, simulation, speed, _console_port(options, as_json=as_json))
     except KeyboardInterrupt:
         # Before or after the play; while it is played Ctrl-C is a signal to show the end.
         click.echo(f"henji: {word('stopped', asked.lang)}", err=True)
@@ -315,7 +325,26 @@ def _sum_up(
 # -- live --------------------------------------------------------------------------------------------------------
 
 
-def _live(asked: _Asked, place: Path, simulation: SimulationSettings, speed: float | None) -> None:
+def _console_port(options: dict[str, Any], *, as_json: bool) -> int | None:
+    """Where the console is to listen; `None`: there is none."""
+    wanted = options["with_console"]
+    if wanted is None:
+        wanted = sys.stdout.isatty() and not as_json
+    if not wanted:
+        return None
+    return _USUAL_PORT if options["port"] is None and _is_free(_USUAL_PORT) else options["port"] or 0
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _live(asked: _Asked, place: Path, simulation: SimulationSettings, speed: float | None, port: int | None) -> None:
     log, written = _simulated(simulation, place, asked.as_json)
     span_s = (written.to_ms - written.from_ms) / 1000
     if speed is None:
@@ -324,7 +353,11 @@ def _live(asked: _Asked, place: Path, simulation: SimulationSettings, speed: flo
     if not asked.as_json:
         click.echo(word("starting", asked.lang))
     started = time.monotonic()
-    with Deployment(place, asked.given) as deployment:
+    with Deployment(place, asked.given) as deployment, ExitStack() as stack:
+        if port is not None:
+            front = stack.enter_context(Front(place, deployment, port))
+            # On the error stream: what the demo prints at its end may be read by a program.
+            click.echo(word("console_at", asked.lang).format(url=front.url, link=front.link), err=True)
         factor = None if speed == float("inf") else speed
         player = Player(open_log([log], batch_size=500), factor=factor)
         if not asked.as_json and factor is not None:
@@ -333,18 +366,27 @@ def _live(asked: _Asked, place: Path, simulation: SimulationSettings, speed: flo
         with live_view(asked.lang, quiet=asked.as_json) as view:
             performance = Performance(deployment, player, view)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_until_stopped(performance))
+                runner.run(_until_stopped(performance, stay=port is not None and not asked.as_json, lang=asked.lang))
         facts, _ = _sum_up(asked, deployment, performance, started)
         shown = look(RiskBoard(deployment.client, deployment.keys.prefix))
         shown["violations"] = [str(v) for v in verify(deployment.client, deployment.keys.prefix)]
     _tell(asked, facts, shown, place)
 
 
-async def _until_stopped(performance: Performance) -> None:
+async def _until_stopped(performance: Performance, *, stay: bool, lang: str) -> None:
     loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        performance.stop()
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, performance.stop)
+        loop.add_signal_handler(number, stop)
     await performance.run()
+    if stay and not stopped.is_set():
+        click.echo(word("console_stays", lang), err=True)
+        await stopped.wait()
 
 
 def _tell(asked: _Asked, facts: dict[str, Any], shown: dict[str, Any], place: Path) -> None:

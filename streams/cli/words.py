@@ -92,6 +92,14 @@ _WORDS = {
         "playing {lines:,} events of a simulated campus app, {days:.0f} days in about {seconds:,.0f} s",
         "播放模拟校园应用的 {lines:,} 个事件，{days:.0f} 天约 {seconds:,.0f} 秒",
     ),
+    "console_at": (
+        "console: {url}; choose a name and a password here: {link}",
+        "控制台：{url}；请在此设置用户名和密码：{link}",
+    ),
+    "console_stays": (
+        "everything is played; the console stays open until Ctrl-C",
+        "全部播放完毕；控制台保持打开，按 Ctrl-C 退出",
+    ),
     "stopped": ("stopped", "已停止"),
     "no_broker": (
         "no embedded broker for this machine, so the log is replayed, not played live",

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streams.demo.worker_process import WorkerProcess
+from streams.demo.program import Program
 from streams.kafka import topics
 from streams.kafka.connection import Connection, TopicNames
 from streams.kafka.embedded import EmbeddedBroker
@@ -118,11 +118,12 @@ class Deployment:
         for option, path in (("--settings", given.settings_file), ("--map", given.map_file)):
             if path is not None:
                 arguments += [option, str(path)]
+        self.redis_url = url
         self.connection = Connection.of(settings)
         self.topic = TopicNames.of(settings).events
         self.partitions: int = settings["kafka.partitions"]
         self.keys = Keys(settings["redis.prefix"])
-        self.worker = WorkerProcess(arguments, self._directory / "worker.log")
+        self.worker = Program("worker", arguments, self._directory / "worker.log")
         self._layout = Layout.of(settings)
 
     def read(self) -> dict[int, int]:

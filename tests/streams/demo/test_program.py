@@ -1,4 +1,4 @@
-"""A worker that ends is noticed, with what it said."""
+"""A program that ends is noticed, with what it said."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from engine.errors import HenjiError
-from streams.demo.worker_process import WorkerProcess
+from streams.demo.program import Program
 
 PATIENCE_S = 30.0
 
 
-def check_until(worker: WorkerProcess, deadline: float) -> None:
+def check_until(worker: Program, deadline: float) -> None:
     while time.monotonic() < deadline:
         worker.check()
         time.sleep(0.01)
 
 
 def test_a_worker_that_ends_is_an_error_that_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    worker = WorkerProcess(["--no-such-option"], tmp_path / "worker.log")
+    worker = Program("worker", ["--no-such-option"], tmp_path / "worker.log")
     worker.start()
     deadline = time.monotonic() + PATIENCE_S
     with pytest.raises(HenjiError, match=r"(?s)exit code 2.*--no-such-option"):
