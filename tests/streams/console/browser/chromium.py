@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
-__all__ = ["Tabs", "chromium", "until"]
+__all__ = ["Tabs", "chromium", "seen_at", "until", "watch"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
@@ -32,8 +32,8 @@ _TIMEOUT_MS = 15_000
 
 def _without(reason: str) -> None:
     text = f"{reason}; install Chromium (e.g. `apt-get install chromium`) and `pip install playwright`"
-    if os.environ.get("HENJI_BROWSER") == "required":
-        pytest.fail(f"HENJI_BROWSER=required, but {text}")
+    if os.environ.get("BROWSER_TESTS") == "required":
+        pytest.fail(f"BROWSER_TESTS=required, but {text}")
     pytest.skip(text)
 
 
@@ -67,6 +67,36 @@ def until(page: Page, code: str) -> None:
     while not page.evaluate(code):
         assert time.monotonic() < deadline, f"expected of the page: {code}"
         page.wait_for_timeout(20)
+
+
+# Between two of its own looks the driver lets up to half a second go by; the page itself knows when it changed.
+_WATCH = """([selector, text]) => {
+  window.seen = new Promise((resolve) => {
+    const look = () => {
+      const found = [...document.querySelectorAll(selector)].some((each) => each.textContent.includes(text));
+      if (!found) return;
+      observer.disconnect();
+      resolve(Date.now());
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document.body, { childList: true, subtree: true, characterData: true });
+    look();
+  });
+}"""
+
+
+def watch(page: Page, selector: str, text: str) -> None:
+    """Let the page note when something with a text is first there; in the document of now, so a reload forgets it."""
+    page.evaluate(_WATCH, [selector, text])
+
+
+def seen_at(page: Page) -> float:
+    """When it was there that `watch` is about, seconds of the wall clock; waits for it."""
+    at = page.evaluate(
+        f"Promise.race([window.seen, new Promise((resolve) => setTimeout(resolve, {_TIMEOUT_MS}, null))])"
+    )
+    assert at is not None, "expected of the page what `watch` is about, or the page was loaded anew"
+    return float(at) / 1000
 
 
 class Tabs:
