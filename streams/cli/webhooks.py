@@ -104,7 +104,8 @@ def run(
 
 async def _run(where: RedisAccess, keys: Keys, found: WebhookFile, spool: Spool, begin: str) -> None:
     clock, client = WallClock(), connect(where)
-    couriers = {each.name: Courier(each, os.environ, clock.now_ms) for each in found.endpoints}
+    # Receivers compare the time of a signature with their clocks, so that one is the machine's as it stands.
+    couriers = {each.name: Courier(each, os.environ, _now_ms) for each in found.endpoints}
     sender = Sender(spool, found, couriers, clock)
     follower = Follower(StreamReader(client, keys), sender, spool, clock)
     stopping = asyncio.Event()

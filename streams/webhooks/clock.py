@@ -20,21 +20,21 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The clock of this machine; one that is set back stands still until the old time has come."""
+    """The wall clock of the start, carried on by one that nobody sets: a step of the machine's clock moves no wait."""
 
     def __init__(self) -> None:
-        self._latest = 0
+        self._began_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
 
     def now_ms(self) -> int:
-        self._latest = max(self._latest, time.time_ns() // 1_000_000)
-        return self._latest
+        return self._began_ms + time.monotonic_ns() // 1_000_000
 
     async def wait(self, event: asyncio.Event, until_ms: int | None) -> None:
         if until_ms is None:
             await event.wait()
             return
         try:
-            async with asyncio.timeout(max(0, until_ms - self.now_ms()) / 1000):
+            # One more, since what is cut off of a millisecond would make the waiter look too early.
+            async with asyncio.timeout(max(0, until_ms - self.now_ms() + 1) / 1000):
                 await event.wait()
         except TimeoutError:
             pass

@@ -17,6 +17,7 @@ from engine.errors import ConfigurationError
 from streams.webhooks.address import AddressRefused, guarded_socket
 from streams.webhooks.answer import Answer, parse_retry_after
 from streams.webhooks.endpoint import Endpoint
+from streams.webhooks.resolver import ThreadResolver
 from streams.webhooks.secret import Secrets
 from streams.webhooks.signature import ID, SIGNATURE, TIMESTAMP, signatures
 
@@ -123,6 +124,7 @@ class Courier:
                 ssl=self._tls,
                 # Looked up for every connection: the address that is checked is the one that is used.
                 use_dns_cache=False,
+                resolver=ThreadResolver(),
                 socket_factory=guarded_socket(allow_private=endpoint.allow_private),
                 keepalive_timeout=_KEEP_S,
             )

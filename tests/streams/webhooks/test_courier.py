@@ -210,14 +210,14 @@ def test_every_connection_is_judged_by_the_address_it_is_made_to(monkeypatch: py
         asked: list[str] = []
 
         # The resolver of somebody else, who has a name lead elsewhere once it was looked at.
-        async def rebind(_loop: object, host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        def rebind(host: str, port: int, *_: object) -> list[tuple[Any, ...]]:
             asked.append(host)
             addresses = ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254", "::ffff:169.254.169.254"]
             families = {True: socket.AF_INET6, False: socket.AF_INET}
             return [(families[":" in each], socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
 
         with monkeypatch.context() as patch:
-            patch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", rebind)
+            patch.setattr("streams.webhooks.resolver.socket.getaddrinfo", rebind)
             to = endpoint(receiver.url.replace("127.0.0.1", "hook.example"))
             async with Courier(to, ENVIRONMENT, lambda: T0) as courier:
                 answers = [await courier.post("a:0:1", b"{}") for _ in range(3)]

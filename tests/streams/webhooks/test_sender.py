@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 
+from engine.errors import StoreUnavailable
 from streams.webhooks.dead_list import dead_messages, resend, resume, standing
 from streams.webhooks.endpoint import Filter, SpoolLimits
 from streams.webhooks.message import Message
+from streams.webhooks.signature import parse_secret, sign
 from streams.webhooks.spool import Spool
 from tests.streams.webhooks.stage import SECRET, Receiver, Stage, endpoint, intake, message, raw_receiver
 
@@ -141,6 +147,66 @@ def test_a_slow_receiver_holds_back_nobody_else(tmp_path: Path) -> None:
             assert sorted(slow.got) == sorted(quick.taken)
         await slow.stop()
         await quick.stop()
+
+    asyncio.run(play())
+
+
+def test_a_name_server_that_is_silent_holds_up_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        go = threading.Event()
+        ask = socket.getaddrinfo
+
+        def silent(host: str, *more: Any) -> Any:
+            if host == "silent.example":
+                go.wait(10)
+            return ask("127.0.0.1", *more)
+
+        monkeypatch.setattr("streams.webhooks.resolver.socket.getaddrinfo", silent)
+        receiver = Receiver()
+        await receiver.start()
+        names = [endpoint(f"http://{name}.example:{receiver.port}/hook", name) for name in ("silent", "quick")]
+        stage = Stage(tmp_path / "spool", *(replace(each, concurrency=24) for each in names))
+        await stage.sender.start()
+        await stage.sender.accept(intake(*some(24, 2)))
+        await stage.until(lambda: len(receiver.taken) == 48)
+        began = asyncio.get_running_loop().time()
+        await stage.sender.stop(grace_s=0.05)
+        assert asyncio.get_running_loop().time() - began < 5
+        stage.spool.close()
+        go.set()
+        await receiver.stop()
+
+    asyncio.run(play())
+
+
+def test_an_answer_that_the_disk_does_not_take_is_noted_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        receiver = Receiver()
+        await receiver.start()
+        async with Stage(tmp_path / "spool", endpoint(receiver.url)) as stage:
+            write = stage.spool.settle
+            refused: list[object] = []
+
+            def settle(settled: Any) -> None:
+                if len(refused) < 3:
+                    refused.append(settled)
+                    raise StoreUnavailable("the disk is full")
+                write(settled)
+
+            monkeypatch.setattr(stage.spool, "settle", settle)
+            await stage.sender.accept(intake(message("a", 1), message("a", 2)))
+            await stage.until(lambda: len(refused) == 1)
+            # The next of the line waits for the note.
+            assert receiver.taken == [message("a", 1).key]
+
+            def moved() -> bool:
+                stage.clock.move_to(stage.clock.now + 1_000)
+                return len(receiver.taken) == 2
+
+            await stage.until(moved)
+            await stage.settle()
+            assert stage.spool.rows("SELECT count(*) FROM message") == [(0,)]
+        await receiver.stop()
 
     asyncio.run(play())
 
@@ -304,8 +370,6 @@ def test_a_full_spool_reads_no_more_until_there_is_room(tmp_path: Path) -> None:
 
 
 def test_the_request_is_signed_and_carries_the_line_and_the_envelope(tmp_path: Path) -> None:
-    from streams.webhooks.signature import parse_secret, sign
-
     async def play() -> None:
         receiver = Receiver()
         await receiver.start()

@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.duration import DAY_MS
-from engine.errors import StateIncompatible, UsageError
+from engine.errors import StateIncompatible, StoreUnavailable, UsageError
 from streams.webhooks.answer import Answer
 from streams.webhooks.dead_list import dead_messages, resend, standing
 from streams.webhooks.endpoint import Endpoint, Filter, SpoolLimits
@@ -220,17 +220,21 @@ def test_a_success_lets_all_go_that_waited_for_the_endpoint() -> None:
     for number in range(6):
         lineup.put(Item(number, str(number), T0))
     now = T0
-    for _ in range(30):
+
+    def attempt(status: int) -> None:
+        nonlocal now
         now = max(now, lineup.wake_at() or now)
         item = lineup.take(now)
         assert item is not None
-        lineup.settle(item, Answer(500, "500"), now)
+        lineup.settle(item, Answer(status, str(status)), now)
         lineup.free(item)
-    now = max(now, lineup.wake_at() or now)
-    item = lineup.take(now)
-    assert item is not None
-    lineup.settle(item, Answer(200, "200"), now)
-    lineup.free(item)
+
+    for _ in range(70):
+        attempt(500)
+    late = sum(item.next_at > now + 120_000 for item in lineup.waiting())
+    assert late >= 2
+    attempt(200)
+    assert all(item.next_at <= now for item in lineup.waiting())
     assert sum(lineup.take(now) is not None for _ in range(5)) == 4  # the concurrency
 
 
@@ -312,6 +316,25 @@ def test_a_file_that_is_no_spool_is_refused(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(UsageError, match="of another program"):
         Spool(tmp_path / "other", create=True)
+
+
+def test_a_step_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    each = endpoint(URL)
+    with Spool(tmp_path / "spool", create=True) as spool:
+        spool.begin("risk:alerts", "0-0")
+
+        def full(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        came = intake(message("a", 1), message("b", 2))
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "_count_up", full)
+            with pytest.raises(StoreUnavailable, match="queue messages: expected a disk that takes it"):
+                spool.take_in(came, (each,), T0)
+        assert spool.position() == "0-0"
+        assert spool.rows("SELECT * FROM known") == spool.rows("SELECT * FROM message") == []
+        queued, _ = spool.take_in(came, (each,), T0)
+        assert len(queued) == 2
 
 
 def test_a_gap_in_the_counter_of_a_lane_is_counted(tmp_path: Path) -> None:
