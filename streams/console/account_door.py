@@ -20,7 +20,7 @@ from streams.console.wire import json_answer, number
 
 __all__ = ["AccountDoor", "Front"]
 
-_NAME = 63
+_NAME = 64
 _TOKEN = 128
 _CODE = 16
 _ENTRIES = 500

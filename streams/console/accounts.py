@@ -21,7 +21,7 @@ __all__ = ["LINK_MS", "Account", "Accounts"]
 LINK_MS = DAY_MS
 """How long a one-time link holds."""
 
-_NAME = re.compile(r"[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff](?:[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff_.@+-]{0,62})")
+_NAME = re.compile(r"[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff](?:[A-Za-z0-9\u00c0-\u024f\u4e00-\u9fff_.@+-]{0,63})")
 _TOTP_STEP_S = 30
 _TOTP_DRIFT = 1  # steps that the clock of a telephone may be off
 
@@ -90,7 +90,7 @@ class Accounts:
             `invalid`: the name is taken or none, or the role is none.
         """
         if not _NAME.fullmatch(name):
-            raise Problem("invalid", "name: expected 1 to 63 letters, digits and . _ @ + -, a letter or digit first")
+            raise Problem("invalid", "name: expected 1 to 64 letters, digits and . _ @ + -, a letter or digit first")
         _check_role(role)
         with self._file.together():
             try:
@@ -209,7 +209,7 @@ class Accounts:
             self._file.write("DELETE FROM links WHERE digest = ?", (_digest(token),))
             if account is None:
                 if not _NAME.fullmatch(name):
-                    raise Problem("invalid", "name: expected 1 to 63 letters, digits and . _ @ + -")
+                    raise Problem("invalid", "name: expected 1 to 64 letters, digits and . _ @ + -")
                 try:
                     self._file.write(
                         "INSERT INTO users (name, role, password, created_at) VALUES (?, 'admin', ?, ?)",

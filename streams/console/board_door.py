@@ -11,7 +11,7 @@ from streams.console.audit import Audit
 from streams.console.follower import Follower, Place
 from streams.console.gate import Gate, Visitor
 from streams.console.problem import Problem
-from streams.console.reader import BoardReader
+from streams.console.reader import BoardReader, reason_rows
 from streams.console.rows import scene_rows, trace
 from streams.console.wire import json_answer, number, one_of
 from streams.redis.catalogue import INDEXES
@@ -82,7 +82,8 @@ class BoardDoor:
         """`GET /api/alerts/<id>`."""
         alert_id = request.match_info["alert_id"]
         found = await self.state(alert_id)
-        self._audit.view(visitor.user.name, found.customer_id, f"alert {alert_id}")
+        if found.customer_id:
+            self._audit.view(visitor.user.name, found.customer_id, f"alert {alert_id}")
         newest = self._follower.newest(alert_id)
         message = None if newest is None else await self._reader.alert_at(newest)
         op = self._follower.op(alert_id)
@@ -93,10 +94,10 @@ class BoardDoor:
                 "scene": [trace(entry) for entry in message.traces],
                 "evidence": line.get("evidence", []),
                 "scores": line.get("scores", {}),
-                "reasons": line.get("reasons", []),
+                "reasons": reason_rows(line.get("reasons")),
             }
         else:
-            timeline = await self._reader.board.timeline(found.customer_id) or []
+            timeline = await self._reader.board.timeline(found.customer_id) or [] if found.customer_id else []
             more = {"scene": scene_rows(timeline, found.category), "evidence": [], "scores": {}, "reasons": []}
         return json_answer({**row, **more})
 

@@ -21,7 +21,7 @@ from engine.errors import CorruptState, HenjiError
 from streams.console.moment import Moment
 from streams.console.reader import BoardReader
 from streams.console.rows import state_of_line
-from streams.redis.desk_views import FactView
+from streams.redis.desk_views import INCIDENT_FLAG, FactView
 from streams.redis.views import AlertView
 
 __all__ = ["Follower", "Listener", "Place", "Resumed"]
@@ -40,6 +40,7 @@ _RESUME = 1_000  # messages that are told again; whoever missed more reads the l
 _SEED = 3_000
 _REMEMBERED = 20_000
 _CLOSED = 2_000
+_INCIDENTS = 500
 _PER_CUSTOMER = 16
 
 _BEAT = b": beat\n\n"
@@ -212,6 +213,11 @@ class Follower:
 
     def _remember(self, alerts: Sequence[AlertView]) -> None:
         for alert in alerts:
+            service = alert.line.get("service")
+            if alert.line.get("flag") == INCIDENT_FLAG and isinstance(service, dict):
+                self._reader.incidents[alert.alert_id] = service
+                for old in list(self._reader.incidents)[:-_INCIDENTS]:
+                    del self._reader.incidents[old]
             op, customer_id = str(alert.line.get("op", "")), str(alert.line.get("customer_id", ""))
             _put(self._newest, alert.alert_id, (alert.stream_id, op), _REMEMBERED)
             if op == "clear":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.incident import INCIDENT_LANE
 from streams.console.clock import DAY_MS
 from streams.redis.catalogue import INPUT_STALE_MS, INPUT_STATES
 from streams.redis.views import MetaView, read_meta
@@ -70,9 +71,12 @@ class Moment:
         return self.wall_ms if mark is None or self.wall_ms - mark <= PAST_MS else mark
 
     def input(self, lane: int | None) -> str:
-        """Whether what was sent for a lane is on the board: `fresh`, `stale` or `unknown`."""
+        """Whether what was sent for a lane is on the board: `fresh`, `stale` or `unknown`; of lane -1, of all."""
         if lane is None:
             return "unknown"
+        if lane == INCIDENT_LANE:
+            words = set(self.inputs().values())
+            return "stale" if "stale" in words else "fresh" if words == {"fresh"} else "unknown"
         word, said_at = self.meta.inputs.get(lane), self.meta.inputs_at.get(lane)
         if word not in INPUT_STATES or said_at is None:
             return "unknown"

@@ -37,14 +37,14 @@ def _body(*required: str, **properties: Schema) -> Schema:
 
 _PASSWORD = _text(LONGEST, SHORTEST)
 _BODIES: dict[str, Schema] = {
-    "login": _body("name", "password", name=_text(63), password=_text(LONGEST), totp=_text(16)),
+    "login": _body("name", "password", name=_text(64), password=_text(LONGEST), totp=_text(16)),
     "logout": _body(),
-    "setup": _body("token", "password", token=_text(128), name=_text(63), password=_PASSWORD),
+    "setup": _body("token", "password", token=_text(128), name=_text(64), password=_PASSWORD),
     "password": _body("old", "new", old=_text(LONGEST), new=_PASSWORD),
     "totp_begin": _body(),
     "totp_confirm": _body("code", code=_text(16)),
     "totp_end": _body("password", password=_text(LONGEST)),
-    "add_user": _body("name", "role", name=_text(63), role=_ROLE),
+    "add_user": _body("name", "role", name=_text(64), role=_ROLE),
     "change_user": _body(role=_ROLE, disabled={"type": "boolean"}, reset={"type": "boolean"}),
     "ack": _body(state=_STATE, request_id=_REQUEST),
     "snooze": _body(
@@ -81,7 +81,7 @@ def openapi() -> Schema:
     """
     paths: dict[str, Schema] = {}
     for route in ROUTES:
-        paths.setdefault(route.path.replace(":.+", ""), {})[route.method.lower()] = _operation(route)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -102,6 +102,8 @@ class OrderDoor:
         event_id = self._request_id(body)
         body.done()
         found = await self._board.state(request.match_info["alert_id"])
+        if not found.customer_id:
+            raise Problem("invalid", "expected an alert about a customer, got an incident, which no log has words of")
         event["ref"] = found.alert_id
         about = f"{found.alert_id} {found.customer_id}"
         return await self._send(visitor, event_id, found.customer_id, found.lane, event, (what, about, told))

@@ -16,12 +16,13 @@ from streams.console.clock import Clock
 from streams.console.models_view import model_rows
 from streams.console.moment import Moment
 from streams.console.rows import alert_row, trace
+from streams.console.services_view import service_rows
 from streams.redis.client import talking
 from streams.redis.desk_views import INCIDENT_FLAG, AlertState, DeliveryView, GuidanceView, RuleView, read_alert_state
 from streams.redis.keys import Keys
 from streams.redis.views import AlertView, read_alert, read_customer
 
-__all__ = ["BoardReader"]
+__all__ = ["BoardReader", "reason_rows"]
 
 _Value = TypeVar("_Value")
 
@@ -84,6 +85,8 @@ class BoardReader:
     def __init__(self, client: AsyncRedisClient, prefix: str, now_ms: Clock, *, names_s: float = _NAMES_S) -> None:
         self.keys = Keys(prefix)
         self.board = AsyncRiskBoard(client, prefix)
+        self.incidents: dict[str, dict[str, Any]] = {}
+        """Alert id -> `service` of an incident's newest line; whoever follows the stream fills it."""
         self._client = client
         self._now_ms = now_ms
         self._moment = Kept(self._read_moment, _MOMENT_S)
@@ -113,10 +116,16 @@ class BoardReader:
         """Alerts for the page, in the order given."""
         moment = moment or await self.moment()
         guidance: Mapping[str, GuidanceView] = await self._guidance.get()
-        sensitive = await self._sensitive({state.customer_id for state in states})
+        sensitive = await self._sensitive({state.customer_id for state in states} - {""})
+        services = await self._services([state.alert_id for state in states if state.flag == INCIDENT_FLAG])
         return [
             alert_row(
-                state, moment, guidance, sensitive=sensitive.get(state.customer_id), op=(ops or {}).get(state.alert_id)
+                state,
+                moment,
+                guidance,
+                sensitive=sensitive.get(state.customer_id),
+                op=(ops or {}).get(state.alert_id),
+                service=services.get(state.alert_id),
             )
             for state in states
         ]
@@ -162,8 +171,8 @@ class BoardReader:
                 for flag in flags or ()
             ],
             "reasons": {
-                "churn": _reasons(why.churn if why is not None else None),
-                "engagement": _reasons(why.engagement if why is not None else None),
+                "churn": reason_rows(why.churn if why is not None else None),
+                "engagement": reason_rows(why.engagement if why is not None else None),
             },
             "history": [[day, *scores] for day, scores in (history or {}).items()],
             "profile": profile or {},
@@ -216,7 +225,7 @@ class BoardReader:
 
     async def service(self) -> dict[str, list[dict[str, Any]]]:
         """Scorecards by dimension."""
-        return {"category": [], "channel": []}
+        return service_rows(await self._service.get(), (await self.moment()).now())
 
     async def has_entry(self, key: str, stream_id: str, *, few: int) -> bool:
         """Whether an entry is still in a stream; of `0-0`, before the first, whether the stream has at most `few`."""
@@ -235,6 +244,19 @@ class BoardReader:
         """The message of an id, if it is still in the stream."""
         (entries,) = await self._ask([("XRANGE", self.keys.alerts, stream_id, stream_id)], self.keys.alerts)
         return read_alert(self.keys.alerts, stream_id, entries[0][1]) if entries else None
+
+    async def _services(self, alert_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Alert id -> the service of an incident, as its newest message says, else as much as its state does."""
+        found: dict[str, dict[str, Any]] = {}
+        keys = [self.keys.alert(alert_id) for alert_id in alert_ids]
+        answers = await self._ask([("HMGET", key, "service") for key in keys], self.keys.alert("*"))
+        for alert_id, (raw,) in zip(alert_ids, answers, strict=True):
+            dimension, _, value = (raw or b"").decode("utf-8", "replace").partition(":")
+            if dimension:
+                found[alert_id] = {"dimension": dimension, "value": value, "observed": None, "expected": None}
+            if (told := self.incidents.get(alert_id)) is not None:
+                found[alert_id] = {name: told.get(name) for name in ("dimension", "value", "observed", "expected")}
+        return found
 
     async def _sensitive(self, customers: Iterable[str]) -> dict[str, bool | None]:
         ids = sorted(customers)
@@ -260,9 +282,11 @@ def _text(raw: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in raw.items()}
 
 
-def _reasons(told: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+def reason_rows(told: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Reasons of a score for the page, with their texts in each language."""
     return [
         {
+            **({"score": each["score"]} if "score" in each else {}),
             "code": str(each.get("code")),
             "weight": each.get("weight"),
             "text": {lang: reason_text(str(each.get("code")), lang) for lang in LANGUAGES},

@@ -33,10 +33,15 @@ class Route:
     least: Role | None
     what: str
 
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp matches it: a part is any text, but that of a file may have slashes."""
+        return self.path.replace("{path}", "{path:.+}").replace("_id}", "_id:[^/]+}").replace("{name}", "{name:[^/]+}")
+
 
 ROUTES = (
     Route("GET", "/", "page", None, "The page."),
-    Route("GET", "/static/{path:.+}", "static", None, "A file of the page."),
+    Route("GET", "/static/{path}", "static", None, "A file of the page."),
     Route("GET", "/healthz", "health", None, "Whether the process lives."),
     Route("GET", "/api/openapi.json", "openapi", None, "This document."),
     Route("GET", "/api/session", "session", None, "Who is logged in, and what every form needs."),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.console.moment import Moment
-from streams.redis.desk_views import INCIDENT_FLAG, AlertState, GuidanceView, queue_row
+from streams.redis.desk_views import AlertState, GuidanceView, queue_row
 from streams.redis.views import AlertView, TimelineEntry
 
 __all__ = ["alert_row", "scene_rows", "state_of_line", "trace"]
@@ -19,6 +19,7 @@ def alert_row(
     *,
     sensitive: bool | None,
     op: str | None = None,
+    service: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An alert for the page.
 
@@ -34,6 +35,8 @@ def alert_row(
         Whether its customer is; `None` is unknown.
     op
         Of its newest message, if that is known.
+    service
+        Of an incident: dimension, value, how many came and how many are usual.
     """
     watermark = moment.watermark(state.lane)
     place = queue_row(state, moment.now(), watermark)
@@ -66,7 +69,7 @@ def alert_row(
         "sensitive": sensitive,
         "input": moment.input(state.lane),
         "op": op,
-        "service": _service(state),
+        "service": service,
     }
 
 
@@ -115,9 +118,3 @@ def scene_rows(timeline: list[TimelineEntry], category: str | None) -> list[list
         if entry.category is not None
         and (f"{entry.category}/".startswith(f"{category}/") or f"{category}/".startswith(f"{entry.category}/"))
     ]
-
-
-def _service(state: AlertState) -> dict[str, Any] | None:
-    if state.flag != INCIDENT_FLAG:
-        return None
-    return {"dimension": "category", "value": state.category, "observed": state.count, "expected": None}

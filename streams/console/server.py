@@ -215,7 +215,7 @@ class ConsoleServer:
         """The paths, for a server."""
         app = web.Application(middlewares=[self._answer], client_max_size=MAX_BYTES)
         for route in ROUTES:
-            app.router.add_route(route.method, route.path, self._handler(route), expect_handler=_expect)
+            app.router.add_route(route.method, route.pattern, self._handler(route), expect_handler=_expect)
         app.on_response_prepare.append(self._dress)
         return app
 
