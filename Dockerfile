@@ -17,12 +17,16 @@ COPY streams streams
 RUN ["python", "-m", "pip", "wheel", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--wheel-dir", "/wheels", "."]
 RUN ["/app/bin/python", "-m", "pip", "install", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--no-index", "--find-links", "/wheels", "henji"]
 
+# Where the console keeps its accounts: a volume that is mounted here gets the folder's owner.
+RUN ["install", "--directory", "--mode=0700", "/state"]
+
 FROM python:${PYTHON}-slim-bookworm
 
 LABEL org.opencontainers.image.title="henji" \
       org.opencontainers.image.description="Live risk flags for customers who are still on the line" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /app /app
+COPY --from=build --chown=10001:10001 /state /var/lib/henji
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
@@ -30,7 +34,7 @@ ENV PATH=/app/bin:$PATH \
 USER 10001:10001
 # A henji.toml that is mounted here is read.
 WORKDIR /etc/henji
-EXPOSE 6067 6068
+EXPOSE 6067 6068 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["henji"]
 CMD ["worker"]

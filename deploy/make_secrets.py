@@ -40,11 +40,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     folder = Path(arguments[0]) if arguments else _FOLDER
     henji, reader = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    gateway, console = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     files = {
         "redis_users": _USERS.format(henji=_hash(henji), reader=_hash(reader)),
         "redis_password": henji,
         "redis_reader_password": reader,
-        "intake_tokens": secrets.token_urlsafe(32),
+        "intake_tokens": f"gateway:{gateway}\nconsole:control:{console}\n",
+        "intake_token": gateway,
+        "console_token": console,
         "grafana_password": secrets.token_urlsafe(32),
     }
     there = [name for name in files if (folder / name).exists()]

@@ -19,6 +19,7 @@ import yaml
 
 from engine.decode import REASONS
 from streams.cli import _COMMANDS, cli
+from streams.intake.tokens import TokenFile
 from streams.live.metric_catalogue import CATALOGUE, FATES, STAGES
 from streams.redis.board import RiskBoard
 from streams.redis.catalogue import INPUT_STATES
@@ -63,7 +64,7 @@ each_of_ours = pytest.mark.parametrize(
 
 
 def test_the_parts_of_a_deployment_are_there() -> None:
-    assert set(SERVICES) == {"kafka", "redis", "topics", "worker", "intake", "prometheus", "grafana"}
+    assert set(SERVICES) == {"kafka", "redis", "topics", "worker", "intake", "console", "prometheus", "grafana"}
     assert {key for key in COMPOSE if not key.startswith("x-")} == {
         "name",
         "services",
@@ -156,7 +157,7 @@ def test_what_is_declared_is_used() -> None:
 
 
 def test_state_that_must_last_has_a_volume() -> None:
-    for name in ("kafka", "redis", "prometheus", "grafana"):
+    for name in ("kafka", "redis", "console", "prometheus", "grafana"):
         assert f"{name}:" in " ".join(SERVICES[name]["volumes"])
 
 
@@ -186,7 +187,8 @@ def test_every_command_is_one_and_its_options_parse(name: str) -> None:
     assert SERVICES[name]["command"][0] in _COMMANDS
     words = list(SERVICES[name]["command"])
     command: click.Command | None = cli.get_command(click.Context(cli), words.pop(0))
-    while isinstance(command, click.Group):
+    # A group that runs by itself has options of its own.
+    while isinstance(command, click.Group) and not command.invoke_without_command:
         command = command.get_command(click.Context(command), words.pop(0))
     assert command is not None
     # Unknown options and missing values are refused here; nothing is run.
@@ -246,7 +248,10 @@ def test_the_image_has_two_stages_and_runs_as_nobody() -> None:
     last = steps[max(number for number, (word, _) in enumerate(steps) if word == "FROM") :]
     assert ("USER", "10001:10001") in last
     # Nothing is installed in the stage that ships: it takes one folder from the other.
-    assert [rest for word, rest in last if word in ("RUN", "COPY", "ADD")] == ["--from=build /app /app"]
+    assert [rest for word, rest in last if word in ("RUN", "COPY", "ADD")] == [
+        "--from=build /app /app",
+        "--from=build --chown=10001:10001 /state /var/lib/henji",
+    ]
 
 
 def test_no_instruction_goes_through_a_shell() -> None:
@@ -258,7 +263,7 @@ def test_no_instruction_goes_through_a_shell() -> None:
 
 
 def test_only_locked_wheels_are_installed() -> None:
-    installs = [json.loads(rest) for word, rest in instructions() if word == "RUN" and '"install"' in rest]
+    installs = [json.loads(rest) for word, rest in instructions() if word == "RUN" and '"pip", "install"' in rest]
     assert len(installs) == 3
     for words in installs:
         locked = {"--require-hashes", "--only-binary=:all:"} <= set(words)
@@ -315,6 +320,17 @@ def test_secrets_are_made_once_and_for_every_service(tmp_path: Path) -> None:
     assert "expected no secrets yet" in again.stdout
     assert {each.name: each.read_text() for each in folder.iterdir()} == before
     assert not any(secret in again.stdout for secret in before.values())
+
+
+def test_the_tokens_of_the_intake_are_those_of_its_clients_and_only_the_console_may_order(tmp_path: Path) -> None:
+    made(tmp_path)
+    tokens = TokenFile(tmp_path / "intake_tokens", "test")
+    gateway, console = ((tmp_path / name).read_text("utf-8") for name in ("intake_token", "console_token"))
+    found = [tokens.find(token) for token in (gateway, console)]
+    assert [(token.name, token.control) for token in found if token is not None] == [
+        ("gateway", False),
+        ("console", True),
+    ]
 
 
 def test_no_secret_is_in_the_tree() -> None:
