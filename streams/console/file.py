@@ -65,6 +65,9 @@ CREATE TABLE audit (
 CREATE INDEX audit_by_age ON audit (at);
 CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'audit: entries are never changed'); END;
+CREATE TRIGGER audit_is_only_added BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'audit: entries are never replaced'); END;
 CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 WHEN OLD.at >= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'audit_kept_from'), 0)
 BEGIN SELECT RAISE(ABORT, 'audit: entries are kept'); END;

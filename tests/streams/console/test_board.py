@@ -237,7 +237,8 @@ def test_files_of_the_page_and_no_others_are_given(redis_server: EmbeddedRedis, 
         for path in (
             "../secret.js", "..%2fsecret.js", "%2e%2e/secret.js", "%2e%2e%2fsecret.js", "deep/../../secret.js",
             "..%5csecret.js", "/secret.js", "//secret.js", "%2fetc/passwd.txt", "link.js", ".hidden.js", "notes.md",
-            "deep", "deep/", "deep/page.js/", "page.js%00.js", "deep/page.js%0a", "console.sqlite", "", "%ff.js", "C:/page.js",
+            "deep", "deep/", "deep/page.js/", "page.js%00.js", "deep/page.js%0a", "console.sqlite", "", "%ff.js",
+            "C:/page.js",
         ):  # fmt: skip
             answer = await browser.get(f"/static/{path}")
             assert (answer.status, answer.code) == (404, "not_found"), path
