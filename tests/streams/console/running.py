@@ -21,6 +21,7 @@ from streams.console.gate import COOKIE, CSRF_HEADER
 from streams.console.orders import Orders
 from streams.console.problem import CODES
 from streams.console.server import ConsoleOptions, ConsoleServer
+from streams.redis.access import RedisAccess
 from streams.redis.embedded import EmbeddedRedis
 from tests.streams.console.board import PREFIX
 
@@ -181,7 +182,13 @@ class Console:
 
 @asynccontextmanager
 async def running(
-    redis: EmbeddedRedis, directory: Path, *, intake: bool = True, clock: Clock | None = None, **options: Any
+    redis: EmbeddedRedis,
+    directory: Path,
+    *,
+    intake: bool = True,
+    clock: Clock | None = None,
+    access: RedisAccess | None = None,
+    **options: Any,
 ) -> AsyncIterator[Console]:
     """A console on a Redis, with accounts in a directory."""
     clock = clock or Clock()
@@ -191,7 +198,7 @@ async def running(
     token.write_text("t" * 32 + "\n")
     file = ConsoleFile(directory / "console.sqlite")
     orders = Orders(fake.url if intake else None, token if intake else None)
-    client = connect_async(redis.url, timeout_s=2.0)
+    client = connect_async(access or redis.url, timeout_s=2.0)
     base = ConsoleOptions(prefix=PREFIX, now_ms=clock, hasher=HASHER, names_s=0.0)
     server = ConsoleServer(client, file, orders, replace(base, **options))
     console = Console(server, clock, file, fake)
