@@ -10,8 +10,9 @@ out. Of a value in use for less than 7 such days nothing is known, and no incide
 **The chance** that a bucket has `n` customers or more is the upper tail of a negative binomial: counts of a bucket are
 Poisson, their rate varies between days and is known from few of them, both like a gamma variable [1]_. Its mean is
 (S + 1/2) / B with S customers in B buckets (Jeffreys' prior, [2]_). Its squared coefficient of variation is
-`e (1 + 1/D) + 1 / (S + 1/2)`: `e` that of the rate between the D days, by moments [3]_, (variance - mean) / mean^2 of
-the days' sums, at least .05: no service is so regular that a quarter more than usual means anything.
+`e (1 + 1/D) + 1 / (S + 1/2)`: `e` that of the rate between buckets and between the D days, by moments [3]_,
+(variance - mean) / mean^2 of the B buckets, at least .05: no service is so regular that a quarter more than usual means
+anything.
 
 An incident opens at `min_customers` or more of which the chance is below `max_chance`, and ends after 4 buckets in a
 row that are calm: a chance of .001 or more, also where they are few. What lasts for 7 days is the new normal: it is
@@ -32,7 +33,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -120,7 +121,7 @@ class Normal:
 
     Examples
     --------
-    >>> normal = Normal.of([5, 4, 6, 5, 5, 7, 3], 5)
+    >>> normal = Normal.of([[1, 0, 2, 1, 1]] * 7)
     >>> round(normal.mean, 2), normal.chance(4) > 0.01, normal.chance(15) < 1e-6
     (1.01, True, True)
     """
@@ -129,16 +130,17 @@ class Normal:
     size: float
 
     @classmethod
-    def of(cls, sums: list[int], width: int) -> Normal:
-        """The normal from what came on each of at least two days in `width` buckets."""
-        total, n = sum(sums), len(sums)
-        each = total / n
-        spread = _LEAST_SPREAD
-        if each > 0:
-            variance = sum((x - each) ** 2 for x in sums) / (n - 1)
-            spread = max(spread, (variance - each) / each**2)
+    def of(cls, days: Sequence[Sequence[int]]) -> Normal:
+        """The normal from what came in the buckets of each day."""
+        counts = [n for day in days for n in day]
+        total, n_buckets = sum(counts), len(counts)
+        mean, spread = total / n_buckets, _LEAST_SPREAD
+        if total > 0:
+            # In whole numbers, so that the order of the days does not matter to the last bit.
+            variance = (n_buckets * sum(n * n for n in counts) - total * total) / (n_buckets * (n_buckets - 1))
+            spread = max(spread, (variance - mean) / mean**2)
         shape = total + 0.5
-        return cls(shape / (n * width), 1.0 / (spread * (1.0 + 1.0 / n) + 1.0 / shape))
+        return cls(shape / n_buckets, 1.0 / (spread * (1.0 + 1.0 / len(days)) + 1.0 / shape))
 
     def chance(self, n: int) -> float:
         """Probability of `n` customers or more, 0 to 1."""
@@ -330,14 +332,13 @@ class _History:
             self.days[day] = array("Q", bytes(8 * BUCKETS_A_DAY))
         self.days[day][place] = customers
 
-    def stretch(self, start: int, width: int) -> int:
-        total = 0
+    def stretch(self, start: int, width: int) -> list[int]:
+        out: list[int] = []
         for bucket in range(start, start + width):
             day, place = divmod(bucket, BUCKETS_A_DAY)
             counts = self.days.get(day)
-            if counts is not None:
-                total += counts[place]
-        return total
+            out.append(0 if counts is None else counts[place])
+        return out
 
     def first(self, since_day: int) -> int | None:
         """The first bucket from a day on that has a customer."""
@@ -509,16 +510,16 @@ class Incidents:
         over = [(begin, end) for dimension, name, begin, end in self._over if (dimension, name) == value]
         if value in self.open:
             over.append((self.open[value].opened, bucket))
-        sums: list[int] = []
+        usual: list[list[int]] = []
         for ago in range(1, days + 1):
             start = bucket - ago * BUCKETS_A_DAY - _EITHER_SIDE
             if start < first:
                 break
             if not any(begin < start + width and start < end for begin, end in over):
-                sums.append(history.stretch(start, width))
-        if len(sums) < max(2, self._settings.min_history_ms // DAY_MS):
+                usual.append(history.stretch(start, width))
+        if len(usual) < max(2, self._settings.min_history_ms // DAY_MS):
             return None
-        return Normal.of(sums, width)
+        return Normal.of(usual)
 
     def _forget(self, bucket: int) -> None:
         """At the end of a day: what no normal asks for any more."""

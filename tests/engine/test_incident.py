@@ -99,8 +99,8 @@ def plain(totals: Totals, n: int, conf: IncidentSettings) -> list[tuple[str, str
             count = totals.get(now, {}).get(value, 0)
             if count < conf.min_customers and not (mine and mine[-1].end > now):
                 continue
-            sums = usual(totals, value, now, mine)
-            normal = Normal.of(sums, 5) if len(sums) >= 7 else None
+            days = usual(totals, value, now, mine)
+            normal = Normal.of(days) if len(days) >= 7 else None
             below = sum(
                 more for v, more in beyond.items() if value[0] == "category" and v[1].startswith(f"{value[1]}/")
             )
@@ -124,14 +124,14 @@ def plain(totals: Totals, n: int, conf: IncidentSettings) -> list[tuple[str, str
     return out
 
 
-def usual(totals: Totals, value: Value, now: int, spans: list[Span]) -> list[int]:
+def usual(totals: Totals, value: Value, now: int, spans: list[Span]) -> list[list[int]]:
     used = [b for b in range((now // DAY - 28) * DAY, now) if totals.get(b, {}).get(value, 0)]
-    sums = []
+    days = []
     for ago in range(1, 29):
         stretch = range(now - ago * DAY - 2, now - ago * DAY + 3)
         if used and stretch[0] >= used[0] and not any(s.begin <= b < s.end for b in stretch for s in spans):
-            sums.append(sum(totals.get(b, {}).get(value, 0) for b in stretch))
-    return sums
+            days.append([totals.get(b, {}).get(value, 0) for b in stretch])
+    return days
 
 
 def weeks(seed: int, n_days: int) -> dict[int, dict[Value, int]]:
