@@ -16,8 +16,8 @@ __all__ = ["ThreadResolver"]
 class ThreadResolver(AbstractResolver):
     """Asks the system for a name, in a thread of its own.
 
-    The system's look-up cannot be broken off, and where a name server is silent takes half a minute. In the threads that
-    asyncio shares out, a few such names would keep all others from being looked up, and the process from its end.
+    The system's look-up cannot be broken off, and where a name server is silent takes half a minute. In the threads
+    that asyncio shares out, a few such names would keep all others from being looked up, and the process from ending.
     """
 
     async def resolve(

@@ -174,6 +174,15 @@ class Stage:
             while not holds():
                 await asyncio.sleep(0.002)
 
+    async def until_moving(self, holds: Callable[[], bool]) -> None:
+        """The same while time passes, for what happens now and then."""
+
+        def moved() -> bool:
+            self.clock.move_to(self.clock.now + 1_000)
+            return holds()
+
+        await self.until(moved)
+
     async def settle(self) -> None:
         """Until nothing is under way and nothing is due."""
         async with asyncio.timeout(PATIENCE_S):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +192,8 @@ def test_an_absence_of_redis_is_waited_out(tmp_path: Path) -> None:
                 add(other, seq)
                 other.close()
 
-                def arrived(upto: int = seq) -> bool:
-                    stage.clock.move_to(stage.clock.now + 1_000)
-                    return receiver.taken == keys(*range(1, upto + 1))
-
-                await stage.until(arrived)
+                expected = keys(*range(1, seq + 1))
+                await stage.until_moving(partial(eq, receiver.taken, expected))
             for _ in range(5):
                 await asyncio.sleep(0.02)
                 stage.clock.move_to(stage.clock.now + 10_000)

@@ -199,11 +199,7 @@ def test_an_answer_that_the_disk_does_not_take_is_noted_later(tmp_path: Path, mo
             # The next of the line waits for the note.
             assert receiver.taken == [message("a", 1).key]
 
-            def moved() -> bool:
-                stage.clock.move_to(stage.clock.now + 1_000)
-                return len(receiver.taken) == 2
-
-            await stage.until(moved)
+            await stage.until_moving(lambda: len(receiver.taken) == 2)
             await stage.settle()
             assert stage.spool.rows("SELECT count(*) FROM message") == [(0,)]
         await receiver.stop()
@@ -250,7 +246,8 @@ def test_what_is_dead_is_sent_again_on_request(tmp_path: Path) -> None:
             receiver.status = 200
             with Spool(tmp_path / "spool") as other:  # as another process would
                 assert resend(other, [each.number for each in dead], None, stage.clock.now) == 4
-            await stage.pass_time(3 * MINUTE)
+            await stage.until_moving(lambda: len(receiver.taken) == 4)
+            await stage.settle()
             assert_all_in_order(receiver, some(2, 2))
             assert dead_messages(stage.spool) == []
         await receiver.stop()
@@ -274,8 +271,7 @@ def test_an_endpoint_that_is_gone_is_left_alone_until_somebody_says_so(tmp_path:
             receiver.status = 200
             with Spool(tmp_path / "spool") as other:
                 resume(other, "crm")
-            await stage.pass_time(3 * MINUTE)
-            await stage.until(lambda: len(receiver.taken) == 24)
+            await stage.until_moving(lambda: len(receiver.taken) == 24)
             await stage.settle()
             assert_all_in_order(receiver, some())
             assert standing(stage.spool, stage.clock.now).endpoints[0].state == "ok"
