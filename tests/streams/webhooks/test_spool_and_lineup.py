@@ -191,7 +191,7 @@ class SpoolAndLineup(RuleBasedStateMachine):
 
 
 TestSpoolAndLineup = SpoolAndLineup.TestCase
-TestSpoolAndLineup.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestSpoolAndLineup.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
 def lineup_of(**more: object) -> Lineup:
