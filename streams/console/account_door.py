@@ -39,16 +39,13 @@ class Front:
         Whether nothing can be done here.
     encrypted
         Whether cookies go over TLS only.
-    oidc
-        What the button of the other way to log in says; `None`: there is none.
     """
 
-    def __init__(self, url: str, prefix: str, *, read_only: bool, encrypted: bool, oidc: str | None = None) -> None:
+    def __init__(self, url: str, prefix: str, *, read_only: bool, encrypted: bool) -> None:
         self.url = url
         self.prefix = prefix
         self.read_only = read_only
         self.encrypted = encrypted
-        self.oidc = oidc
         self.version = version("henji")
 
     def link(self, token: str) -> str:
@@ -109,7 +106,7 @@ class AccountDoor:
                 "csrf": self._sessions.csrf(token),
                 "languages": ["en", "zh"],
                 "read_only": front.read_only,
-                "oidc": None if front.oidc is None else {"label": front.oidc},
+                "oidc": None,  # no other way to log in yet
                 "setup": not self._accounts.has_admin(),
                 "version": front.version,
                 "prefix": front.prefix,

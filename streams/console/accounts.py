@@ -274,8 +274,7 @@ class Accounts:
 
     def _admins(self) -> int:
         row = self._file.row(
-            "SELECT count(*) AS n FROM users WHERE role = 'admin' AND NOT disabled AND "
-            "(password IS NOT NULL OR subject IS NOT NULL)"
+            "SELECT count(*) AS n FROM users WHERE role = 'admin' AND NOT disabled AND password IS NOT NULL"
         )
         return 0 if row is None else int(row["n"])
 

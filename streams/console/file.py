@@ -31,7 +31,6 @@ CREATE TABLE users (
     totp_secret TEXT,
     totp_offered TEXT,
     totp_step INTEGER NOT NULL DEFAULT 0,
-    subject TEXT UNIQUE,
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE sessions (

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from engine.errors import CorruptState, HenjiError
+from engine.errors import CorruptState, HenjiError, StoreUnavailable
 from streams.console.moment import Moment
 from streams.console.reader import BoardReader
 from streams.console.rows import state_of_line
@@ -239,11 +239,26 @@ class Follower:
                     await self._begin()
                     away = False
                 await self._step()
-            except HenjiError as error:
+            except StoreUnavailable as error:
                 if not away:
                     log.warning("alerts are not followed: %s", error)
                 away = True
                 await asyncio.sleep(_AWAY_S)
+            except Exception as error:
+                # The edge of the task: an entry that nobody can read must not keep those after it from the pages.
+                if isinstance(error, HenjiError):
+                    log.error("alerts are passed over: %s", error)
+                else:
+                    log.error("alerts are passed over", exc_info=error)
+                await asyncio.sleep(_AWAY_S)
+                with contextlib.suppress(HenjiError):
+                    await self._jump()
+
+    async def _jump(self) -> None:
+        """Go on from the end of the streams, and let every page read anew what was passed over."""
+        keys = self._reader.keys
+        self._place = Place(await self._reader.last_id(keys.alerts), await self._reader.last_id(keys.facts))
+        self._tell(_message("reset", self._place, {}))
 
     async def _begin(self) -> None:
         """Find the place to go on from: the old one, where it still is in the streams, else the end."""
@@ -308,6 +323,13 @@ class Follower:
         """What came after a place, up to where everybody is; `None` if that cannot be known, or is too much."""
         if not await self._holds(after):
             return None
+        try:
+            return await self._read_missed(after, place)
+        except CorruptState as error:
+            log.error("what a page has missed cannot be read: %s", error)
+            return None
+
+    async def _read_missed(self, after: Place, place: Place) -> list[bytes] | None:
         board = self._reader.board
         alerts = [each for each in await board.alerts(after.alerts, _RESUME + 1) if _upto(each.stream_id, place.alerts)]
         facts = [each for each in await board.facts(after.facts, _RESUME + 1) if _upto(each.stream_id, place.facts)]
@@ -340,7 +362,7 @@ class Follower:
                 moment: Moment = await self._reader.moment(anew=True)
                 inputs = moment.inputs()
             except HenjiError as error:
-                if isinstance(error, CorruptState):
+                if not isinstance(error, StoreUnavailable):
                     log.warning("freshness is not known: %s", error)
                 inputs = dict.fromkeys(self._inputs, "unknown")
             self.say_inputs(inputs)

@@ -15,10 +15,13 @@ from streams.console.problem import Problem
 from streams.console.routes import Route
 from streams.console.sessions import Session, Sessions
 
-__all__ = ["COOKIE", "CSRF_HEADER", "Gate", "Names", "Visitor", "security_headers"]
+__all__ = ["BACKGROUND_HEADER", "COOKIE", "CSRF_HEADER", "Gate", "Names", "Visitor", "security_headers"]
 
 COOKIE = "henji_session"
 CSRF_HEADER = "X-CSRF-Token"
+
+BACKGROUND_HEADER = "X-Henji-Background"
+"""Of what a page asks by itself, while perhaps nobody looks: it does not keep a session alive."""
 
 _POLICY = "; ".join(
     (
@@ -169,7 +172,7 @@ class Gate:
         if writes:
             self._check_origin(request)
             check_media_type(request)
-        visitor = self._visitor(request, touch=route.name != "events")
+        visitor = self._visitor(request, touch=route.name != "events" and BACKGROUND_HEADER not in request.headers)
         if route.least is not None:
             if visitor.session is None:
                 raise Problem("unauthenticated", "expected a session, got none or one that has ended; log in")

@@ -343,3 +343,41 @@ def test_nobody_keeps_any_number_of_pages_open(
             await three.next()
 
     law(test, redis_server, tmp_path)
+
+
+def test_an_entry_that_nobody_can_read_stops_no_other(
+    redis_server: EmbeddedRedis, board: RedisClient, tmp_path: Path
+) -> None:
+    async def test(console: Console) -> None:
+        anna = await console.person("anna", "viewer")
+        await until(lambda: console.server.follower.place is not None)
+        async with listening(anna) as stream:
+            place = (await stream.next("input"))[1]
+            board.execute_command("XADD", KEYS.alerts, "*", "alert_id", "00", "line", "{")
+            await stream.next("reset")
+            put_alert(board)
+            await stream.next("alert")
+        async with listening(anna, place) as stream:
+            assert (await stream.next())[0] == "reset"
+        board.execute_command("HSET", KEYS.alert(ALERT), "count", "many")
+        async with listening(anna) as stream:
+            add_fact(board)
+            await stream.next("reset")
+
+    law(test, redis_server, tmp_path)
+
+
+def test_a_console_that_starts_behind_an_entry_that_nobody_can_read_follows_the_rest(
+    redis_server: EmbeddedRedis, board: RedisClient, tmp_path: Path
+) -> None:
+    board.execute_command("XADD", KEYS.alerts, "*", "alert_id", "00", "line", "{")
+
+    async def test(console: Console) -> None:
+        anna = await console.person("anna", "viewer")
+        await until(lambda: console.server.follower.place is not None)
+        async with listening(anna) as stream:
+            await stream.next("input")
+            put_alert(board)
+            await stream.next("alert")
+
+    law(test, redis_server, tmp_path)
