@@ -35,7 +35,7 @@ _NAMES_S = 60.0  # going through the names of all keys takes a second per three 
 _NOT_TO_OVERRIDE = frozenset({"sensitive_contact", INCIDENT_FLAG})
 
 
-class Kept(Generic[_Value]):
+class _Kept(Generic[_Value]):
     """An answer that is asked for anew when it is too old, once for however many ask.
 
     Parameters
@@ -89,12 +89,12 @@ class BoardReader:
         """Alert id -> `service` of an incident's newest line; whoever follows the stream fills it."""
         self._client = client
         self._now_ms = now_ms
-        self._moment = Kept(self._read_moment, _MOMENT_S)
-        self._guidance = Kept(self.board.guidance, _GUIDANCE_S)
-        self._rules = Kept[list[RuleView]](self.board.rules, names_s)
-        self._delivery = Kept[list[DeliveryView]](self.board.delivery, names_s)
-        self._service = Kept(self.board.service, names_s)
-        self._models = Kept(self.board.models, names_s)
+        self._moment = _Kept(self._read_moment, _MOMENT_S)
+        self._guidance = _Kept(self.board.guidance, _GUIDANCE_S)
+        self._rules = _Kept[list[RuleView]](self.board.rules, names_s)
+        self._delivery = _Kept[list[DeliveryView]](self.board.delivery, names_s)
+        self._service = _Kept(self.board.service, names_s)
+        self._models = _Kept(self.board.models, names_s)
 
     async def moment(self, *, anew: bool = False) -> Moment:
         """What `meta` says now, at most half a second old."""
