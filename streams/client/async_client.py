@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import redis
 import redis.asyncio as aio
+from redis import exceptions
 from redis.asyncio.connection import Connection, ConnectionPool, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
@@ -14,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import UsernamePasswordCredentialProvider
 
 from streams.redis.access import RedisAccess
-from streams.redis.asking import Question, checked
+from streams.redis.asking import Ask, Question, checked
 from streams.redis.client import TIMEOUT_S, Argument, talking
 
 __all__ = ["AsyncRedisClient", "answer_async", "connect_async"]
@@ -57,8 +58,9 @@ def connect_async(where: str | RedisAccess, *, timeout_s: float = TIMEOUT_S) -> 
         If the URL is none of these.
     """
     access = RedisAccess.parse(where) if isinstance(where, str) else where
-    pool = _pool(access, timeout_s) if access.sentinels is None else _sentinel_pool(access, timeout_s)
-    return cast(AsyncRedisClient, aio.Redis.from_pool(pool))
+    if access.sentinels is None:
+        return cast(AsyncRedisClient, aio.Redis.from_pool(_pool(access, timeout_s)))
+    return cast(AsyncRedisClient, _SentinelClient.from_pool(_sentinel_pool(access, timeout_s)))
 
 
 async def answer_async(client: AsyncRedisClient, question: Question[_Value]) -> _Value:
@@ -67,14 +69,27 @@ async def answer_async(client: AsyncRedisClient, question: Question[_Value]) -> 
         ask = next(question)
         while True:
             with talking(ask.what):
-                pipe = client.pipeline(transaction=ask.together)
-                for command in ask.commands:
-                    pipe.execute_command(*command)
-                answers = checked(ask, await pipe.execute(raise_on_error=not ask.refusals))
+                answers = checked(ask, await _put(client, ask))
             ask = question.send(answers)
     except StopIteration as answered:
         value: _Value = answered.value
         return value
+
+
+async def _put(client: AsyncRedisClient, ask: Ask) -> list[Any]:
+    pipe = client.pipeline(transaction=ask.together)
+    for command in ask.commands:
+        pipe.execute_command(*command)
+    try:
+        answers: list[Any] = await pipe.execute(raise_on_error=not ask.refusals)
+        return answers
+    except exceptions.ConnectionError as error:
+        # What Redis refuses while connecting, a wrong password say, comes as a connection that failed.
+        refusal = error.__cause__
+        if not isinstance(refusal, exceptions.RedisError):
+            raise
+    # Outside of the block: within it, each of the two would become a cause of the other.
+    raise refusal
 
 
 def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
@@ -84,7 +99,7 @@ def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
     options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
     if access.tls is not None:
         return ConnectionPool(connection_class=_TlsConnection, tls=access.tls, **options)
-    return ConnectionPool(connection_class=Connection, **options)
+    return ConnectionPool(connection_class=_PlainConnection, **options)
 
 
 def _sentinel_pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
@@ -93,7 +108,7 @@ def _sentinel_pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
     manager = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py annotates no more
     for host, port in known.addresses:
         node = RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls)
-        manager.sentinels.append(aio.Redis.from_pool(_pool(node, timeout_s)))
+        manager.sentinels.append(_SentinelNode.from_pool(_pool(node, timeout_s)))
     options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
     kind: type[Connection] = SentinelManagedConnection
     if access.tls is not None:
@@ -123,6 +138,17 @@ def _tcp(timeout_s: float) -> dict[str, Any]:
     }
 
 
+class _PlainConnection(Connection):
+    """A connection that ends when the server turns out to have become a replica, as `connections._PlainConnection`."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except exceptions.ReadOnlyError as error:
+            await self.disconnect()
+            raise exceptions.ConnectionError(f"expected a primary, got a replica: {error}") from error
+
+
 class _OverTls:
     """A connection through TLS with a context of ours; redis-py's own class adds our CA to those of the system."""
 
@@ -134,9 +160,28 @@ class _OverTls:
         return {**super()._connection_arguments(), "ssl": self._tls}  # type: ignore[misc]  # of what it is mixed into
 
 
-class _TlsConnection(_OverTls, Connection):
+class _TlsConnection(_OverTls, _PlainConnection):
     """To a server through TLS."""
 
 
 class _TlsSentinelConnection(_OverTls, SentinelManagedConnection):
     """To the primary that Sentinels name, through TLS."""
+
+
+class _SentinelNode(aio.Redis):
+    """A client of one Sentinel; when none knows the primary, redis-py tells of each by its `repr`."""
+
+    def __repr__(self) -> str:
+        known = self.connection_pool.connection_kwargs
+        return f"{known['host']}:{known['port']}"
+
+
+class _SentinelClient(aio.Redis):
+    """Closes the connections to the Sentinels too."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        pool = self.connection_pool
+        if isinstance(pool, SentinelConnectionPool):
+            for each in pool.sentinel_manager.sentinels:
+                await each.aclose()
