@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from streams.console.body import check_media_type
 from streams.console.problem import Problem
 from streams.console.routes import Route
 from streams.console.sessions import Session, Sessions
+from streams.intake.server import is_loopback
 
 __all__ = ["BACKGROUND_HEADER", "COOKIE", "CSRF_HEADER", "Gate", "Names", "Visitor", "security_headers"]
 
@@ -89,7 +89,7 @@ class Names:
         urls = [_origin(url) for url in public]
         scheme = "https" if encrypted else "http"
         bare = host.strip("[]")
-        if _is_loopback(bare):
+        if is_loopback(bare):
             urls += [f"{scheme}://{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")]
         elif bare not in ("0.0.0.0", "::", ""):
             urls.append(f"{scheme}://{f'[{bare}]' if ':' in bare else bare.lower()}:{port}")
@@ -212,13 +212,6 @@ class Gate:
             if last:
                 return last[:64]
         return request.remote or "-"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _origin(url: str) -> str:

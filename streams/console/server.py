@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from argon2 import PasswordHasher
@@ -37,6 +38,7 @@ from streams.console.routes import ROUTES, Route
 from streams.console.sessions import Sessions
 from streams.console.static_files import StaticFiles
 from streams.console.throttle import Throttle
+from streams.intake.server import is_loopback
 
 __all__ = ["ConsoleOptions", "ConsoleServer"]
 
@@ -179,6 +181,8 @@ class ConsoleServer:
         scheme = "https" if options.tls is not None else "http"
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         public = options.public_urls[0].rstrip("/") if options.public_urls else self.url
+        if not self._encrypted and any(not is_loopback(urlsplit(url).hostname or "") for url in names.origins):
+            log.warning("passwords cross the network as they are: expected TLS, got http://; see docs/console.md")
         front = Front(public, options.prefix, read_only=self._orders.read_only, encrypted=self._encrypted)
         self._link = front.link
         self._gate = Gate(self.sessions, names, trust_proxy=options.trust_proxy)

@@ -188,16 +188,18 @@ async def running(
     intake: bool = True,
     clock: Clock | None = None,
     access: RedisAccess | None = None,
+    intake_url: str | None = None,
+    token: str = "t" * 32,
     **options: Any,
 ) -> AsyncIterator[Console]:
     """A console on a Redis, with accounts in a directory."""
     clock = clock or Clock()
     fake = FakeIntake()
     await fake.start()
-    token = directory / "token"
-    token.write_text("t" * 32 + "\n")
+    token_file = directory / "token"
+    token_file.write_text(f"{token}\n")
     file = ConsoleFile(directory / "console.sqlite")
-    orders = Orders(fake.url if intake else None, token if intake else None)
+    orders = Orders(intake_url or fake.url, token_file) if intake else Orders(None)
     client = connect_async(access or redis.url, timeout_s=2.0)
     base = ConsoleOptions(prefix=PREFIX, now_ms=clock, hasher=HASHER, names_s=0.0)
     server = ConsoleServer(client, file, orders, replace(base, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,8 @@ from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
 from streams.redis.keys import Keys
 from tests.streams.console.board import ALERT, CUSTOMER, LANE, PREFIX, put_alert, put_customer, say_inputs
-from tests.streams.console.running import Clock, Console, law
+from tests.streams.console.running import Clock, Console, law, running
+from tests.streams.intake import test_server as intake_server
 
 KEYS = Keys(PREFIX)
 MINUTE, DAY = 60_000, 86_400_000
@@ -238,3 +240,24 @@ def test_a_token_file_without_one_token_is_refused_at_the_start_and_not_shown(co
     assert "lines" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="--intake-token-file"):
         Orders("http://127.0.0.1:1", tmp_path / "nothing")
+
+
+def test_the_intake_itself_takes_the_orders(redis_server: EmbeddedRedis, board: RedisClient, tmp_path: Path) -> None:
+    board.execute_command("HSET", KEYS.meta, f"watermark:{LANE}", intake_server.NOW)
+
+    async def run() -> None:
+        async with intake_server.running(tmp_path) as intake:
+            kafka = intake.kafka.sent
+            for token, status in ((intake_server.PLAIN, 502), (intake_server.CONTROL, 202)):
+                url = intake.server.url
+                async with running(redis_server, tmp_path, intake_url=url, token=token) as console:
+                    otto = await console.person("otto", "lead")
+                    for path, body in (
+                        (f"/api/alerts/{ALERT}/ack", {}), (_SNOOZE, {"minutes": 5, "reason": "x"}), (_OVERRIDE, _GOOD),
+                    ):  # fmt: skip
+                        assert (await otto.post(path, body)).status == status
+            kinds = [orjson.loads(sent.value)["kind"] for sent in kafka]
+            assert kinds == ["ack", "snooze", "override"]
+            assert {sent.key for sent in kafka} == {CUSTOMER.encode()}
+
+    asyncio.run(run())
