@@ -75,7 +75,7 @@ export function perform(what, alert) {
   ACTS[what](alert);
 }
 
-function button(alert, what, label, { pressed = null, busy = false, letter = null } = {}) {
+function button(alert, what, label, { pressed = null, busy = false, letter = null, named = null } = {}) {
   return h(
     "button",
     {
@@ -85,6 +85,7 @@ function button(alert, what, label, { pressed = null, busy = false, letter = nul
       "aria-pressed": pressed === null ? null : String(pressed),
       // Not `disabled`: the focus would be lost, and with it the place in the queue.
       "aria-disabled": busy ? "true" : null,
+      "aria-label": named,
       "aria-keyshortcuts": letter,
       on: { click: () => !busy && perform(what, alert) },
     },
@@ -104,7 +105,7 @@ export function actButtons(alert) {
       h(
         "div",
         { class: "acts", role: "group", "aria-label": t("act.group") },
-        open && button(alert, "acknowledge", t(acked ? "act.unack" : "act.ack"), { busy, letter: "a" }),
+        open && button(alert, "acknowledge", t(acked ? "act.undo" : "act.ack"), { busy, letter: "a", named: acked ? t("act.unack") : null }),
         open && button(alert, "snooze", t(snoozed ? "act.wake" : "act.snooze"), { busy, letter: "s" }),
         button(alert, "useful", t("act.useful"), { busy, letter: "u", pressed: alert.outcome === "useful" }),
         button(alert, "not_useful", t("act.not_useful"), { busy, letter: "n", pressed: alert.outcome === "not_useful" }),

@@ -127,7 +127,7 @@ export function intervals(width, rows, format) {
     svg.append(text(left + 2, top, row.label, "halo"));
     svg.append(text(width - 2, top, row.note, "strong halo", "end"));
     if (row.value === null) return;
-    svg.append(s("rect", { x: x(0), y: top + 5, width: Math.max(1, x(row.value) - x(0)), height: 8, rx: 1, class: "bar" }));
+    svg.append(s("rect", { x: x(0), y: top + 5, width: Math.max(1, x(row.value) - x(0)), height: 8, rx: 1, class: "bar-plain" }));
     svg.append(line(x(row.low), top + 9, x(row.high), top + 9, "whisker"));
     for (const end of [row.low, row.high]) svg.append(line(x(end), top + 5, x(end), top + 13, "whisker"));
   });
@@ -171,7 +171,10 @@ export function hourBars(width, hours, { high, format, height = 110 }) {
   const top = ticks[ticks.length - 1];
   const each = inner / Math.max(hours.length, 1);
   const y = (value) => height - PAD.bottom - (value / top) * (height - PAD.top - PAD.bottom);
-  const labels = spread(hours.length, inner, 72).map((i) => ({ at: PAD.left + (i + 0.5) * each, label: hours[i].label }));
+  const labels = spread(hours.length, inner, 72).map((i) => {
+    const last = i === hours.length - 1 && hours.length > 6;
+    return { at: PAD.left + (i + (last ? 1 : 0.5)) * each, label: hours[i].label, anchor: last ? "end" : "middle" };
+  });
   grid(svg, { width, height, ticks, y, format, labels });
   hours.forEach((hour, i) => {
     const x = PAD.left + i * each + Math.min(1, each * 0.1);

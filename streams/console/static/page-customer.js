@@ -99,7 +99,7 @@ function sensitiveNotice(customer, alerts) {
   const open = alerts.find((each) => each.closed_at === null && each.guidance && ["sensitive_contact", "sensitive"].includes(each.flag));
   return notice(
     "rose",
-    h("p", {}, tag(t("sensitive"), { tone: "rose", shape: "sensitive" }), " ", t("sensitive.care")),
+    h("p", {}, t("sensitive.care")),
     open && h("p", {}, h("strong", {}, t("guidance.say")), " ", chosen(open.guidance.say)),
     open && h("p", {}, h("strong", {}, t("guidance.avoid")), " ", chosen(open.guidance.avoid)),
   );

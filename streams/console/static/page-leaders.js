@@ -10,7 +10,7 @@ const bar = (share) =>
     "svg",
     { class: "share", viewBox: "0 0 96 8", width: 96, height: 8, "aria-hidden": "true" },
     s("rect", { width: 96, height: 8, rx: 1, class: "bar-none" }),
-    s("rect", { width: Math.max(1, 96 * share), height: 8, rx: 1, class: "bar" }),
+    s("rect", { width: Math.max(1, 96 * share), height: 8, rx: 1, class: "bar-plain" }),
   );
 
 const BOARDS = ["churn", "engagement_drop", "sensitive", "value_at_risk"];

@@ -6,6 +6,9 @@ import { alertRow } from "./row.js";
 import { get } from "./server.js";
 import { clock, dayAt, name, number, t, time } from "./words.js";
 
+// The server puts the busiest first.
+const SHOWN = 9;
+
 function load(dimension, { value, hours }, high) {
   const label = dimension === "channel" ? name("channel", value) : value;
   const sum = (key) => hours.reduce((total, hour) => total + hour[key], 0);
@@ -32,13 +35,22 @@ function load(dimension, { value, hours }, high) {
 
 function dimension(key, values) {
   if (!values?.length) return section(t(`service.${key}`), {}, h("p", { class: "empty" }, t("service.no_load")));
+  const plots = (some) => h("div", { class: "plots" }, some.map((each) => load(key, each, high)));
+  const rest = values.slice(SHOWN);
   // One scale for all, so that they can be compared by eye.
   const high = Math.max(1, ...values.flatMap((each) => each.hours.map((hour) => hour.requests + hour.complaints)));
   return section(
     t(`service.${key}`),
     { hint: t("service.scale") },
     legend(["bar-soft", t("service.requests")], ["bar-strong", t("service.complaints")]),
-    h("div", { class: "plots" }, values.map((each) => load(key, each, high))),
+    plots(values.slice(0, SHOWN)),
+    rest.length > 0 &&
+      h(
+        "details",
+        { "data-key": `more ${key}` },
+        h("summary", { "data-key": `more summary ${key}` }, t("service.more", { n: rest.length })),
+        plots(rest),
+      ),
   );
 }
 

@@ -3,7 +3,7 @@ import { actButtons, isSnoozed } from "./acts.js";
 import { h } from "./dom.js";
 import { customerLink, flagName, inputTag, tag } from "./parts.js";
 import { inputOf } from "./live.js";
-import { path } from "./server.js";
+import { mayAct, path } from "./server.js";
 import { ago, chosen, name, number, percent, t, time } from "./words.js";
 
 /** Priority 1 to 5: a number in a shape, so that neither colour nor shape is needed to tell. */
@@ -29,7 +29,7 @@ export function states(alert) {
       tag(t("state.acked", { by: by(alert.acked_by) }), { tone: "green", shape: "check" }),
     isSnoozed(alert) &&
       tag(t("state.snoozed", { until: ago(alert.snoozed_until) }), { tone: "accent", shape: "clock", title: alert.snooze_reason }),
-    alert.outcome && tag(name("outcome", alert.outcome), { tone: alert.outcome === "useful" ? "green" : "amber", title: alert.outcome_by }),
+    alert.outcome && !mayAct() && tag(name("outcome", alert.outcome), { tone: alert.outcome === "useful" ? "green" : "amber", title: alert.outcome_by }),
     alert.held && tag(heldText(alert.held), { shape: "held" }),
   ];
 }
@@ -94,7 +94,7 @@ export function alertRow(alert, { about = true } = {}) {
         alert.count > 1 && h("span", {}, t("times", { n: number(alert.count) })),
         h("span", {}, t("since"), " ", time(alert.since, true)),
         alert.until !== null && alert.closed_at === null && h("span", {}, t("until"), " ", time(alert.until, true)),
-        h("span", {}, "→ ", routeText(alert.route)),
+        alert.route && h("span", {}, "→ ", routeText(alert.route)),
         alert.scores?.churn !== undefined && h("span", {}, t("score.churn"), " ", percent(alert.scores.churn)),
       ),
       kind === "contact" && isWaiting(alert) && alert.guidance &&

@@ -69,7 +69,7 @@ class Stand:
         self._stack.close()
 
     def send(self, *events: dict[str, Any]) -> float:
-        """Send events to Kafka; returns when it had them all, by the monotonic clock."""
+        """Send events to Kafka; returns when it had them all, seconds of the wall clock."""
         partitions = self.live.partitions
 
         async def work() -> None:
@@ -79,7 +79,7 @@ class Stand:
 
         self._run(work())
         self.sent += len(events)
-        return time.monotonic()
+        return time.time()
 
     def _loops(self, stack: ExitStack) -> None:
         self._thread.start()

@@ -10,7 +10,7 @@ import pytest
 
 from streams.redis.client import RedisClient
 from tests.streams.console.board import ALERT, CUSTOMER, KEYS, LANE, add_fact, put_alert, put_customer, say_inputs
-from tests.streams.console.browser.chromium import Tabs, until
+from tests.streams.console.browser.chromium import Tabs, seen_at, until, watch
 from tests.streams.console.browser.site import Site, login
 
 if TYPE_CHECKING:
@@ -52,14 +52,13 @@ def row(page: Page) -> Locator:
 def test_an_alert_is_on_an_open_page_within_a_second_without_a_reload(tabs: Tabs, client: RedisClient) -> None:
     page = desk(tabs)
     page.locator(".row").first.wait_for()
-    page.evaluate("window.sameDocument = true; document.querySelector('#search').focus(); scrollTo(0, 300)")
+    page.evaluate("document.querySelector('#search').focus(); scrollTo(0, 300)")
     before = page.evaluate("scrollY")
-    started = time.monotonic()
+    watch(page, f"[data-alert='{ALERT}']", CUSTOMER)
+    started = time.time()
     put_alert(client, flag="sensitive_contact")
-    row(page).wait_for(state="attached")
-    seconds = time.monotonic() - started
+    seconds = seen_at(page) - started
     assert seconds < 1.0, seconds
-    assert page.evaluate("window.sameDocument") is True
     # Nobody's focus or place is taken.
     assert page.evaluate("document.activeElement.id") == "search"
     assert abs(page.evaluate("scrollY") - before) < 120
