@@ -18,7 +18,7 @@ What does not fit is counted in the lane's tallies:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, Self
 
@@ -126,14 +126,17 @@ class Counted:
         before
             Number of the first bucket that can.
         """
-        if self.seen and min(self.seen) < before:
+        if min(self.seen, default=before) < before:
             self.seen = {bucket: keys for bucket, keys in self.seen.items() if bucket >= before}
         if self.twins and min(bucket for bucket, _ in self.twins) < before:
             self.twins = [twin for twin in self.twins if twin[0] >= before]
 
     def add(self, bucket: int, key: str) -> bool:
         """Whether the customer counts in that bucket for the first time."""
-        keys = self.seen.setdefault(bucket, [])
+        keys = self.seen.get(bucket)
+        if keys is None:
+            self.seen[bucket] = [key]
+            return True
         if key in keys:
             return False
         keys.append(key)
@@ -275,20 +278,30 @@ class ServiceCounts:
         if event.contact_id is not None and counted.repeats(bucket, event.contact_id):
             return
         place = 1 if event.kind == "request" else 2
-        for dimension, named in _values_of(event):
-            value = self._value(dimension, named, day)
-            buckets = self._days.setdefault(day, {}).setdefault(value, {})
-            count = buckets.setdefault(bucket % BUCKETS_A_DAY, [0, 0, 0])
+        of_day = self._days.get(day)
+        if of_day is None:
+            of_day = self._days[day] = {}
+        number = bucket % BUCKETS_A_DAY
+        for value in _values_of(event):
+            if self._values.get(value, -1) < day:
+                value = self._noted(value, day)
+            buckets = of_day.get(value)
+            if buckets is None:
+                buckets = of_day[value] = {}
+            count = buckets.get(number)
+            if count is None:
+                count = buckets[number] = [0, 0, 0]
             count[place] += 1
-            if counted.add(bucket, f"{_SHORT[dimension]}{value[1]}"):
+            if counted.add(bucket, _SHORT[value[0]] + value[1]):
                 count[0] += 1
             self._dirty[day, value] = self._rows[day, value] = None
-        for _ in range(counted.make_room()):
-            self._tally("service_forgotten")
+        if len(counted.seen) > 1:
+            for _ in range(counted.make_room()):
+                self._tally("service_forgotten")
 
-    def _value(self, dimension: str, named: str, day: int) -> Value:
-        value = (dimension, named)
-        newest = self._values.get(value)
+    def _noted(self, value: Value, day: int) -> Value:
+        """The value as it counts: itself or `OTHER`; that it was in use on that day is noted."""
+        dimension, newest = value[0], self._values.get(value)
         if newest is None:
             n_known = sum(each[0] == dimension and each[1] != OTHER for each in self._values)
             if n_known >= MAX_VALUES:
@@ -369,15 +382,16 @@ def _corrupt(error: Exception) -> CorruptState:
     )
 
 
-def _values_of(event: Event) -> Iterable[Value]:
-    category = event.category
+def _values_of(event: Event) -> list[Value]:
+    category, out = event.category, []
     if category is not None and category != UNKNOWN_CATEGORY:
         first = category.partition("/")[0]
-        yield "category", first
+        out.append(("category", first))
         if first != category:
-            yield "category", category
+            out.append(("category", category))
     if event.channel is not None:
-        yield "channel", event.channel
+        out.append(("channel", event.channel))
+    return out
 
 
 def values_in(book: bytes) -> list[Value]:
