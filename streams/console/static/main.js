@@ -73,6 +73,12 @@ async function render({ enter = false } = {}) {
   context = { root, signal, parameters, query, live, title: setTitle };
   rebuild(shell.main, root);
   scrollTo(0, 0);
+  // As soon as there is a heading, unless somebody has gone elsewhere meanwhile.
+  const from = document.activeElement;
+  const greet = () => {
+    const free = document.activeElement === from || document.activeElement === document.body;
+    if (enter && !signal.aborted && free) root.querySelector("h1")?.focus({ preventScroll: true });
+  };
   if (!may(role)) {
     root.append(h("h1", { tabindex: "-1" }, t("error.forbidden")), h("p", {}, t("forbidden.role")));
     setTitle(t("error.forbidden"));
@@ -80,14 +86,16 @@ async function render({ enter = false } = {}) {
     try {
       const page = await import(module);
       if (signal.aborted) return undefined;
-      await page.show(context);
+      const shown = page.show(context);
+      greet();
+      await shown;
     } catch (error) {
       if (signal.aborted) return undefined;
       rebuild(root, failure(error));
       if (!(error instanceof Refusal)) throw error;
     }
   }
-  if (enter && !signal.aborted && !root.contains(document.activeElement)) root.querySelector("h1")?.focus({ preventScroll: true });
+  greet();
   return undefined;
 }
 

@@ -33,7 +33,7 @@ export function show(context) {
   const columns = [
     { title: "#", numeric: true, cell: (_, i) => number(i + 1) },
     { title: t("customer"), main: true, cell: (row) => [customerLink(row.customer_id, { "data-key": row.customer_id }), row.sensitive && tag(t("sensitive"), { tone: "rose", shape: "sensitive" })] },
-    { title: t(`leaders.${board}_score`), numeric: true, cell: (row) => [board === "churn" && bar(row.score), score(board, row.score)] },
+    { title: t(`leaders.${board}_score`), numeric: true, cell: (row) => [board === "churn" && bar(row.score), h("span", { class: "share-text" }, score(board, row.score))] },
     board !== "churn" && { title: t("score.churn"), numeric: true, cell: (row) => percent(row.churn, 1) },
     { title: t("band"), cell: (row) => (row.churn_band ? name("band", row.churn_band) : "–") },
     { title: t("stage"), cell: (row) => (row.stage ? name("stage", row.stage) : "–") },

@@ -95,7 +95,7 @@ export const TEXTS = {
   "alerts.read_only": ["This console is read-only: it was started without an intake.", "此控制台为只读：启动时未指定 intake。"],
   "priority.is": ["Priority {n}", "优先级 {n}"],
   "priority.lifted": ["Priority {n}, lifted from {from} by waiting", "优先级 {n}（因等待由 {from} 提升）"],
-  "mark.incident": ["Service incident", "服务故障"],
+  "mark.incident": ["Many customers", "影响多人"],
   "mark.contact": ["Sensitive contact", "敏感客户来访"],
   "sensitive": ["Sensitive", "敏感客户"],
   "sensitive.care": ["This customer has had repeated trouble. Read the scene before you answer.", "该客户曾多次遇到问题，请先看清来龙去脉再回复。"],

@@ -159,7 +159,7 @@ def test_whoever_has_only_a_keyboard_can_do_everything(tabs: Tabs, site: Site, c
     page.keyboard.type(CUSTOMER)
     page.keyboard.press("Enter")
     page.locator("h1", has_text=CUSTOMER).wait_for()
-    assert page.evaluate("document.activeElement.tagName") == "H1"
+    until(page, "document.activeElement.tagName === 'H1'")
 
 
 def test_the_page_of_a_stalled_lane_says_stale(tabs: Tabs, site: Site, client: RedisClient) -> None:
