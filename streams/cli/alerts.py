@@ -57,7 +57,8 @@ def command(
 ) -> None:
     r"""List the open alerts, the one to look at first above: incidents, waiting, acknowledged, snoozed.
 
-    The number before an alert is its priority, 1 to 5, lifted by one for each 4 hours that it waits.
+    The number before an alert is its priority, 1 to 5, lifted by one, to 2 at most, for each 4 hours
+    that it waits.
 
     \b
       henji alerts --redis redis://localhost:6379

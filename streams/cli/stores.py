@@ -85,7 +85,14 @@ def replay_ledger(
     keys = Keys.replay(run)
     with open_redis(where, directory) as client:
         desk = desk or Desk.default()
-        meta = BoardMeta(ENGINE_VERSION, rules.version, settings.lanes, desk=desk.version, guidance=desk.texts())
+        meta = BoardMeta(
+            ENGINE_VERSION,
+            rules.version,
+            settings.lanes,
+            desk=desk.version,
+            guidance=desk.texts(),
+            waiting_ms=desk.waiting_ms,
+        )
         yield RedisLedger(client, binding, meta, keys=keys, board_of=board_maker(settings, rules)), keys.prefix
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 from streams.client.async_client import AsyncRedisClient, answer_async
 from streams.redis.asking import Question
 from streams.redis.desk_views import (
-    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -130,7 +129,7 @@ class AsyncRiskBoard:
         *,
         route: str | None = None,
         flag: str | None = None,
-        waiting_ms: int = WAITING_MS,
+        waiting_ms: int | None = None,
     ) -> QueueView:
         """See `RiskBoard.queue`."""
         return await self._ask(self._questions.queue(name, now_ms, limit, route, flag, waiting_ms))

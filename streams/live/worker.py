@@ -569,7 +569,14 @@ class Worker:
         assert self._n_partitions is not None
         binding = Binding.of(options.topics.events, number, partitions=self._n_partitions, lanes=settings.lanes)
         desk = self._desk
-        meta = BoardMeta(ENGINE_VERSION, self._rules.version, settings.lanes, desk=desk.version, guidance=desk.texts())
+        meta = BoardMeta(
+            ENGINE_VERSION,
+            self._rules.version,
+            settings.lanes,
+            desk=desk.version,
+            guidance=desk.texts(),
+            waiting_ms=desk.waiting_ms,
+        )
         ledger = RedisLedger(
             self._client,
             binding,

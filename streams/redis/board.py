@@ -8,7 +8,6 @@ from typing import TypeVar
 from streams.redis.asking import Question, answer
 from streams.redis.client import RedisClient
 from streams.redis.desk_views import (
-    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -147,7 +146,7 @@ class RiskBoard:
         *,
         route: str | None = None,
         flag: str | None = None,
-        waiting_ms: int = WAITING_MS,
+        waiting_ms: int | None = None,
     ) -> QueueView:
         """The open alerts in the order in which to look at them: incidents, waiting, acknowledged, snoozed.
 
@@ -165,7 +164,7 @@ class RiskBoard:
         route, flag
             Only alerts of this route, of this flag.
         waiting_ms
-            `waiting` of the desk.toml in force, ms.
+            After what time of waiting an alert is lifted by one; by default what the desk in force says, ms.
         """
         return self._ask(self._questions.queue(name, now_ms, limit, route, flag, waiting_ms))
 

@@ -39,6 +39,8 @@ class BoardMeta:
         Digest of the desk.toml in force.
     guidance
         Its texts by their ids, as JSON.
+    waiting_ms
+        After what time of waiting a reader lifts an alert by one priority; 0: not said.
     """
 
     engine: str
@@ -47,6 +49,7 @@ class BoardMeta:
     more: dict[str, str] = field(default_factory=dict)
     desk: str = ""
     guidance: Mapping[str, str] = field(default_factory=dict)
+    waiting_ms: int = 0
 
 
 class BoardWriter:
@@ -256,6 +259,8 @@ class BoardWriter:
             "scene": orjson.dumps(alert.scene),
             "held": alert.held,
             "guidance": alert.guidance,
+            "rules": alert.rules,
+            "model": alert.model,
         }
         return (
             *("XADD", self._keys.alerts, "MAXLEN", "~", ALERTS_MAX, "*"),
@@ -271,6 +276,7 @@ class BoardWriter:
             "rules": meta.rules,
             "lanes": str(meta.lanes),
             **({"desk": meta.desk} if meta.desk else {}),
+            **({"waiting_ms": str(meta.waiting_ms)} if meta.waiting_ms else {}),
             **{f"watermark:{outcome.lane}": str(outcome.clock) for outcome in outcomes},
             "last_write": str(now_ms),
         }

@@ -301,6 +301,8 @@ BOARD_KEYS = (
             FieldSpec("scene", "JSON list of the traces of the same case or category, oldest first", 65536, True),
             FieldSpec("held", "empty: for people. Else why they are not shown it, docs/desk.md section 2", 128),
             FieldSpec("guidance", "id of a text in `guidance`, or empty", 128),
+            FieldSpec("rules", "version of the rules in force"),
+            FieldSpec("model", "version of the models", 128),
         ),
     ),
     KeySpec(
@@ -308,7 +310,7 @@ BOARD_KEYS = (
         "facts",
         "stream",
         "What people said of alerts, in the order it was applied, about the newest 10,000: acknowledged, snoozed, "
-        "judged. (`lane`, `seq`) is the identity of an entry and may come twice. `alert:<alert_id>` has what holds now.",
+        "judged. (`lane`, `seq`) is the identity of an entry and may come twice. `alert:<alert_id>` has what holds.",
         (
             FieldSpec("alert_id", "the alert", 16, required=True),
             FieldSpec("customer_id", "whose alert it is", 512, required=True),
@@ -451,6 +453,7 @@ BOARD_KEYS = (
             FieldSpec("since", "event time or offset from which on this board knows anything", 128),
             FieldSpec("start", "how the worker was told to begin: `earliest`, `latest`"),
             FieldSpec("desk", "digest of the desk.toml in force", 128),
+            FieldSpec("waiting_ms", "after what time of waiting a reader lifts an alert by one priority"),
             FieldSpec("counts:<partition>", "`read,applied,duplicate,late,dead` of a partition so far", 128),
         ),
     ),

@@ -39,7 +39,7 @@ INCIDENT_FLAG = "service_incident"
 """Of the alert about a service, which stands before the single customers' that it explains."""
 
 WAITING_MS = 4 * 3_600_000
-"""Each time that an alert waits this long lifts it by one priority."""
+"""Each time that an alert waits this long lifts it by one priority, to 2 at most, unless `meta` says otherwise."""
 
 _Z = 1.959963984540054
 """97.5 % quantile of the standard normal distribution: an interval of 95 %."""
@@ -336,13 +336,15 @@ def queue_row(alert: AlertState, now_ms: int, watermark: int | None, waiting_ms:
     >>> fields = {"customer_id": "c1", "flag": "unresolved", "since": "0", "count": "1", "severity": "medium"}
     >>> state = read_alert_state("risk:alert:00", "00", fields | {"priority": "3"})
     >>> [queue_row(state, hours * 3_600_000, None).lifted for hours in (3, 4, 8, 400)]
-    [3, 2, 1, 1]
+    [3, 2, 2, 2]
     """
     priority = 5 if alert.priority is None else alert.priority
     at_rest = "snoozed" if alert.snoozed(watermark) else "acked" if alert.acked else ""
     waited = 0 if at_rest else max(0, now_ms - alert.since)
     standing = "incident" if alert.flag == INCIDENT_FLAG else at_rest or "waiting"
-    return QueueRow(alert, max(1, priority - waited // waiting_ms), waited, standing)
+    # What has waited for weeks must not stand before a sensitive customer who is on the line now.
+    lifted = max(min(2, priority), priority - waited // waiting_ms)
+    return QueueRow(alert, lifted, waited, standing)
 
 
 def read_fact(key: str, stream_id: str, fields: Mapping[bytes, bytes]) -> FactView:

@@ -16,6 +16,7 @@ from streams.redis.asking import Ask, Question
 from streams.redis.catalogue import CONTRACT, INPUT_STALE_MS, INPUT_STATES
 from streams.redis.client import Command
 from streams.redis.desk_views import (
+    WAITING_MS,
     AlertState,
     DeliveryView,
     FactView,
@@ -195,13 +196,15 @@ class Questions:
         return sorted(mine, key=lambda state: (state.since, state.alert_id))
 
     def queue(
-        self, name: str, now_ms: int, limit: int, route: str | None, flag: str | None, waiting_ms: int
+        self, name: str, now_ms: int, limit: int, route: str | None, flag: str | None, waiting_ms: int | None
     ) -> Question[QueueView]:
         """See `RiskBoard.queue`."""
         key = self._keys.queue(name)
         members, meta = yield _together(("ZRANGE", key, 0, -1), ("HGETALL", self._keys.meta))
         states = yield from self._states([raw.decode() for raw in members])
         marks = self._watermarks(meta)
+        if waiting_ms is None:
+            waiting_ms = self._waiting_ms(meta)
         routes, flags = dict[str, int](), dict[str, int]()
         rows: list[QueueRow] = []
         for state in states:
@@ -212,6 +215,16 @@ class Questions:
                 rows.append(queue_row(state, now_ms, watermark, waiting_ms))
         rows.sort(key=_place)
         return QueueView(rows[: max(0, limit)], len(rows), dict(sorted(routes.items())), dict(sorted(flags.items())))
+
+    def _waiting_ms(self, meta: Mapping[bytes, bytes]) -> int:
+        """What lifts an alert by one priority, as the desk in force says."""
+        text = meta.get(b"waiting_ms")
+        try:
+            return WAITING_MS if text is None else max(1, int(text))
+        except ValueError as error:
+            raise CorruptState(
+                f"{self._keys.meta}: expected ms in waiting_ms, got {text!r}; run `henji verify`"
+            ) from error
 
     def _states(self, alert_ids: Sequence[str]) -> Question[list[AlertState]]:
         """States of alerts, without those that are gone."""
@@ -322,15 +335,15 @@ class Questions:
         if state is not None:
             (entries,) = yield _one("XRANGE", key, state.position, "+", "COUNT", count + 1)
             messages = [read_alert(key, stream_id.decode(), fields) for stream_id, fields in entries or ()]
-            # Where the entry at our place is gone, nobody knows what else is: trimmed, set back, or made anew.
-            first = messages[0] if messages else None
-            if (first.stream_id, first.identity) == (state.position, state.mark) if first else state.mark is None:
+            # Where the entry at our place is gone, nobody knows what else is: trimmed, set back, or made anew. Without
+            # a place neither: an empty stream may have been filled, and trimmed to nothing again.
+            if messages and (messages[0].stream_id, messages[0].identity) == (state.position, state.mark):
                 return _folded_on(state, messages[1:], more=len(messages) > count)
         fresh = Folded.of((yield from self.snapshot()))
         before = state.flags if state is not None else {}
         came = {alert_id: flag for alert_id, flag in fresh.flags.items() if alert_id not in before}
         went = {alert_id: flag for alert_id, flag in before.items() if alert_id not in fresh.flags}
-        return FoldStep(fresh, [], anew=True, came=came, went=went, more=False)
+        return FoldStep(fresh, [], anew=True, came=came, went=went, more=fresh.mark is not None)
 
     # -- parts -------------------------------------------------------------------------------------------------
 

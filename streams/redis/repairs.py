@@ -24,8 +24,8 @@ class BoardRepairs:
     """What has to be written again before, or with, the next batch.
 
     A command that fails inside EXEC does not undo the others: the ledger has the batch, the board lacks a key. Since
-    each batch holds that key's whole content, DEL and the same commands put it right. A leaderboard or queue is shared by
-    all customers, so it is rebuilt from the ledger.
+    each batch holds that key's whole content, DEL and the same commands put it right. A leaderboard or queue is shared
+    by all customers, so it is rebuilt from the ledger.
 
     Parameters
     ----------

@@ -123,7 +123,9 @@ class _Worker:
 
     def __init__(self, client: RedisClient, settings: ResultSettings) -> None:
         rules, desk = RuleSet.default(), Desk.parse(_DESK, "desk.toml")
-        meta = BoardMeta("0", rules.version, LANES, desk=desk.version, guidance=desk.texts())
+        meta = BoardMeta(
+            "0", rules.version, LANES, desk=desk.version, guidance=desk.texts(), waiting_ms=desk.waiting_ms
+        )
         binding = Binding.of("events", 0, lanes=LANES)
         self._keys = Keys()
         self._client = client
