@@ -67,10 +67,13 @@ async function ask(alert) {
   if (wish) await act(alert, "snooze", wish);
 }
 
+/** An incident is about a service: it belongs to no customer in whose lane a word could be kept, and ends by itself. */
+const takesWords = (alert) => alert.flag !== "service_incident";
+
 /** Do an act from anywhere, if who is here may. */
 export function perform(what, alert) {
   const open = alert.closed_at === null;
-  if (!mayAct() || (!open && (what === "acknowledge" || what === "snooze"))) return;
+  if (!mayAct() || !takesWords(alert) || (!open && (what === "acknowledge" || what === "snooze"))) return;
   if (["sending", "sent"].includes(acts.get(alert.alert_id)?.state)) return;
   ACTS[what](alert);
 }
@@ -101,7 +104,7 @@ export function actButtons(alert) {
   const acked = alert.acked_by !== null;
   const snoozed = isSnoozed(alert);
   return [
-    mayAct() &&
+    mayAct() && takesWords(alert) &&
       h(
         "div",
         { class: "acts", role: "group", "aria-label": t("act.group") },

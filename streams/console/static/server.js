@@ -32,10 +32,18 @@ export const may = (role) => ROLES.indexOf(session.user?.role) >= ROLES.indexOf(
 /** Whether who is here may act on alerts, and acts would go anywhere. */
 export const mayAct = (role = "agent") => !session.read_only && may(role);
 
+// What a page asks by itself must not keep the session of somebody who has left alive.
+const PRESENT_MS = 60_000;
+let touchedAt = Date.now();
+for (const kind of ["pointerdown", "keydown", "wheel", "touchstart"]) {
+  window.addEventListener(kind, () => (touchedAt = Date.now()), { capture: true, passive: true });
+}
+
 async function ask(path, options = {}) {
   let answer;
+  const headers = { ...options.headers, ...(Date.now() - touchedAt > PRESENT_MS ? { "X-Henji-Background": "1" } : {}) };
   try {
-    answer = await fetch(new URL(path, BASE), { credentials: "same-origin", cache: "no-store", ...options });
+    answer = await fetch(new URL(path, BASE), { credentials: "same-origin", cache: "no-store", ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, {});
