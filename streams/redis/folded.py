@@ -142,11 +142,12 @@ class FoldStep:
     messages
         What was folded in, in order; none when it is a snapshot.
     anew
-        Whether it began anew with a snapshot: there was no state, or its place is not in the stream any more.
+        Whether it began anew with a snapshot: there was no state, or its place is not in the stream any more. While
+        the stream is empty each step does.
     came, went
         Alert id -> flag that is up now and was not before, and the other way round.
     more
-        Whether the stream has more at once.
+        Whether to fold again at once: the stream has more, or may have got more while a snapshot was read.
     """
 
     state: Folded

@@ -40,6 +40,7 @@ _STREAMS = ("alerts", "facts")
 _DESK = """
 version = 1
 [priority]
+waiting = "6h"
 severity = { burst = 1, chronic = -1 }
 [caps]
 customer = { n = 2, window = "1h" }
