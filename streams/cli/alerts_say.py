@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -26,10 +26,9 @@ __all__ = ["ack", "outcome", "send_event", "snooze"]
 
 _TIMEOUT_S = 15.0  # the intake itself waits for Kafka
 _ANSWER_BYTES = 65_536
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _said_options(command: F) -> F:
+def _said_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed((
         click.argument("alert_id", metavar="ALERT_ID"),
         click.option("--intake", required=True, metavar="URL", help="Of a `henji intake`, such as http://HOST:6068."),
@@ -42,7 +41,7 @@ def _said_options(command: F) -> F:
         click.option("--json", "as_json", is_flag=True, help="Print the event that was sent."),
         click.pass_context,
     )):  # fmt: skip
-        command = option(command)
+        command = option(command)  # type: ignore[assignment]  # click types its decorators by the function they get
     return command
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from engine.desk import Desk
 from streams.demo.program import Program
 from streams.kafka import topics
 from streams.kafka.connection import Connection, TopicNames
@@ -104,7 +106,8 @@ class Deployment:
 
     def _prepare(self, brokers: str, url: str) -> None:
         given = self._given
-        lanes = load_settings(given.settings_file, os.environ, given.pairs)["lanes"]
+        before = load_settings(given.settings_file, os.environ, given.pairs)
+        lanes = before["lanes"]
         ours = {
             **_PLAIN,
             **self._forced,
@@ -112,6 +115,8 @@ class Deployment:
             "kafka.brokers": brokers,
             "redis.url": url,
         }
+        if not before["desk"]:
+            ours["desk"] = str(self._small_desk())
         pairs = [*given.pairs, *((key, value, "demo") for key, value in ours.items())]
         settings = load_settings(given.settings_file, os.environ, pairs)
         arguments = [word for key, value, _ in pairs for word in ("--set", f"{key}={value}")]
@@ -125,6 +130,12 @@ class Deployment:
         self.keys = Keys(settings["redis.prefix"])
         self.worker = Program("worker", arguments, self._directory / "worker.log")
         self._layout = Layout.of(settings)
+
+    def _small_desk(self) -> Path:
+        """The built-in desk, but for a campus of some hundred: with 10 customers no incident would ever be seen."""
+        path = self._directory / "desk.toml"
+        path.write_text(re.sub(r"(?m)^min_customers = \d+$", "min_customers = 4", Desk.default().text), "utf-8")
+        return path
 
     def read(self) -> dict[int, int]:
         """Partition -> records that are read and in the ledger; those that the worker has opened only.
