@@ -41,7 +41,7 @@ def _said_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--json", "as_json", is_flag=True, help="Print the event that was sent."),
         click.pass_context,
     )):  # fmt: skip
-        command = option(command)  # type: ignore[assignment]  # click types its decorators by the function they get
+        command = option(command)
     return command
 
 
