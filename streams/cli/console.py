@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import uvloop
@@ -23,6 +25,7 @@ from streams.console.accounts import Accounts
 from streams.console.audit import Audit
 from streams.console.clock import wall_ms
 from streams.console.file import ConsoleFile
+from streams.console.oidc_provider import OidcOptions
 from streams.console.orders import Orders
 from streams.console.problem import Problem
 from streams.console.roles import ROLES
@@ -41,6 +44,25 @@ _accounts_option = click.option(
     "--accounts", "accounts_file", type=_FILE, default=_ACCOUNTS, show_default=True, metavar="FILE",
     help="Accounts, sessions and audit (SQLite, made with mode 0600).",
 )  # fmt: skip
+
+
+def _oidc_options(function: click.decorators.FC) -> click.decorators.FC:
+    for option in reversed(
+        (
+            click.option("--oidc-issuer", metavar="URL", help="Log in by this OpenID Connect provider as well."),
+            click.option("--oidc-client-id", metavar="ID", help="Of the console, at the provider."),
+            click.option("--oidc-client-secret-file", type=_FILE, metavar="FILE", help="Holds its secret."),
+            click.option("--oidc-label", metavar="TEXT", help="Of the button [host of the issuer]."),
+            click.option("--oidc-name-claim", default="preferred_username", show_default=True, metavar="CLAIM",
+                         help="Names the account."),
+            click.option("--oidc-role-claim", default="groups", show_default=True, metavar="CLAIM",
+                         help="Holds groups or roles; `a.b` is b within a."),
+            click.option("--oidc-roles", multiple=True, metavar="NAME=ROLE",
+                         help="Who has NAME there has ROLE here; several times. Nobody else gets in."),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
 
 
 @click.group("console", invoke_without_command=True)
@@ -66,12 +88,14 @@ _accounts_option = click.option(
 @click.option("--trust-proxy", is_flag=True, help="Take the last X-Forwarded-For for the client's address.")
 @click.option("--tls-cert", type=_FILE, metavar="FILE", help="Certificate chain in PEM: speak TLS.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Its key in PEM.")
+@_oidc_options
 @settings_options
 @click.pass_context
 def command(
-    context: click.Context, redis_url: str | None, prefix: str | None, host: str, port: int, intake_url: str | None,
+    context: click.Context, /, redis_url: str | None, prefix: str | None, host: str, port: int, intake_url: str | None,
     token_file: Path | None, accounts_file: Path, public_urls: tuple[str, ...], secure_cookies: bool,
     trust_proxy: bool, tls_cert: Path | None, tls_key: Path | None, settings_file: Path | None, pairs: tuple[str, ...],
+    **oidc: Any,
 ) -> None:  # fmt: skip
     r"""Show the board in a browser: live alerts, customers, scorecards, operations; act on alerts through an intake.
 
@@ -98,6 +122,7 @@ def command(
         secure_cookies=secure_cookies,
         trust_proxy=trust_proxy,
         tls=_tls(tls_cert, tls_key),
+        oidc=_oidc(**oidc),
     )
     set_up_logging(settings["worker.log"])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -143,6 +168,28 @@ def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return context
 
 
+def _oidc(
+    oidc_issuer: str | None, oidc_client_id: str | None, oidc_client_secret_file: Path | None, oidc_label: str | None,
+    oidc_name_claim: str, oidc_role_claim: str, oidc_roles: tuple[str, ...],
+) -> OidcOptions | None:  # fmt: skip
+    if oidc_issuer is None or oidc_client_id is None or oidc_client_secret_file is None:
+        if oidc_issuer or oidc_client_id or oidc_client_secret_file or oidc_roles:
+            raise click.UsageError(
+                "--oidc-issuer, --oidc-client-id, --oidc-client-secret-file: expected all of them or none, got some"
+            )
+        return None
+    return OidcOptions(
+        oidc_issuer,
+        oidc_client_id,
+        oidc_client_secret_file,
+        # A group may be named by a path of a directory: cn=desk,ou=groups.
+        {name: role for name, _, role in (each.rpartition("=") for each in oidc_roles)},
+        oidc_label or urlsplit(oidc_issuer).hostname or "OpenID",
+        name_claim=oidc_name_claim,
+        role_claim=oidc_role_claim,
+    )
+
+
 # -- accounts ------------------------------------------------------------------------------------------------------
 
 
@@ -180,10 +227,12 @@ def add(name: str, role: str, accounts_file: Path, url: str) -> None:
 @_accounts_option
 def list_users(accounts_file: Path) -> None:
     """List the accounts."""
-    table = Table("name", "role", "password", "codes", "locked", "since", box=None, header_style="bold")
+    table = Table("name", "role", "password", "codes", "provider", "locked", "since", box=None, header_style="bold")
     with _opened(accounts_file) as (accounts, _audit):
         for each in accounts.all():
-            facts = (each.password is not None, each.totp_secret is not None, each.disabled)
+            facts = (
+                each.password is not None, each.totp_secret is not None, each.subject is not None, each.disabled
+            )  # fmt: skip
             told = ["yes" if fact else "no" for fact in facts]
             table.add_row(escape(each.name), each.role.word, *told, at_text(each.created_at))
     console().print(table)

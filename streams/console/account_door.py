@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -31,22 +33,32 @@ class Front:
 
     Parameters
     ----------
-    url
-        Where people reach the console, for links.
+    urls
+        Where people reach the console, the first for links.
     prefix
         Of the board.
     read_only
         Whether nothing can be done here.
     encrypted
         Whether cookies go over TLS only.
+    oidc
+        What the provider is called by which people can log in as well; `None`: there is none.
     """
 
-    def __init__(self, url: str, prefix: str, *, read_only: bool, encrypted: bool) -> None:
-        self.url = url
+    def __init__(
+        self, urls: Sequence[str], prefix: str, *, read_only: bool, encrypted: bool, oidc: str | None = None
+    ) -> None:
+        self.url = urls[0]
+        self._by_host = {urlsplit(url).netloc.lower(): url for url in reversed(urls)}
         self.prefix = prefix
         self.read_only = read_only
         self.encrypted = encrypted
+        self.oidc = oidc
         self.version = version("henji")
+
+    def known_as(self, host: str) -> str:
+        """The one of its URLs that a browser came by; the first, if it came by another name."""
+        return self._by_host.get(host.lower(), self.url)
 
     def link(self, token: str) -> str:
         """The one-time link of a token."""
@@ -106,7 +118,7 @@ class AccountDoor:
                 "csrf": self._sessions.csrf(token),
                 "languages": ["en", "zh"],
                 "read_only": front.read_only,
-                "oidc": None,  # no other way to log in yet
+                "oidc": {"label": front.oidc} if front.oidc is not None else None,
                 "setup": not self._accounts.has_admin(),
                 "version": front.version,
                 "prefix": front.prefix,
@@ -189,6 +201,8 @@ class AccountDoor:
     async def totp_begin(self, request: web.Request, visitor: Visitor) -> web.Response:
         """`POST /api/totp/begin`."""
         (await read_body(request)).done()
+        if self._accounts.get(visitor.user.user_id).subject is not None:
+            raise Problem("invalid", "expected an account of the console, got one of the provider: it asks for codes")
         if visitor.user.has_totp:
             raise Problem("invalid", "expected an account without codes, got one that has them; end them first")
         secret, uri = self._accounts.offer_totp(visitor.user.user_id)
@@ -225,7 +239,7 @@ class AccountDoor:
                 {
                     "name": each.name, "role": each.role.word, "disabled": each.disabled,
                     "totp": each.totp_secret is not None, "password": each.password is not None,
-                    "created_at": each.created_at,
+                    "external": each.subject is not None, "created_at": each.created_at,
                 }
                 for each in self._accounts.all()
             ]
@@ -269,12 +283,16 @@ class AccountDoor:
 
     # -- parts -------------------------------------------------------------------------------------------------
 
-    def _enter(self, account: Account, visitor: Visitor, what: str) -> web.Response:
+    def begin(self, account: Account, visitor: Visitor, what: str, about: str = "") -> str:
         """A new session in the place of whatever the browser had: a token that somebody else planted opens nothing."""
         if visitor.token is not None:
             self._sessions.end(visitor.token)
         token = self._sessions.begin(account.user_id)
-        self._audit.note(account.name, what, "", f"from {visitor.address}")
+        self._audit.note(account.name, what, about, f"from {visitor.address}")
+        return token
+
+    def _enter(self, account: Account, visitor: Visitor, what: str) -> web.Response:
+        token = self.begin(account, visitor, what)
         session = self._sessions.find(token)
         answer = json_answer({"user": _user(session), "csrf": self._sessions.csrf(token)})
         self._front.set_cookie(answer, token)

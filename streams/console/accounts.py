@@ -28,7 +28,7 @@ _TOTP_DRIFT = 1  # steps that the clock of a telephone may be off
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account; `password` is the hash, `None` until somebody has chosen one."""
+    """An account; `password` is the hash, `None` until somebody has chosen one; `subject` is who a provider knows."""
 
     user_id: int
     name: str
@@ -38,6 +38,7 @@ class Account:
     totp_secret: str | None
     totp_offered: str | None
     created_at: int
+    subject: str | None
 
 
 class Accounts:
@@ -71,12 +72,17 @@ class Accounts:
         assert row is not None
         return _account(row)
 
+    def of_subject(self, subject: str) -> Account | None:
+        """The account of somebody whom a provider knows."""
+        row = self._file.row("SELECT * FROM users WHERE subject = ?", (subject,))
+        return None if row is None else _account(row)
+
     def all(self) -> list[Account]:
         """All accounts by name."""
         return [_account(row) for row in self._file.rows("SELECT * FROM users ORDER BY name")]
 
     def has_admin(self) -> bool:
-        """Whether there is an admin who can log in."""
+        """Whether there is an admin who can log in, also when no provider answers."""
         return bool(self._admins())
 
     # -- changing ----------------------------------------------------------------------------------------------
@@ -107,12 +113,14 @@ class Accounts:
         Raises
         ------
         Problem
-            `not_found`, or `invalid`: no role, or the last admin.
+            `not_found`, or `invalid`: no role, the last admin, or the role of somebody whose provider says it.
         """
         if role is not None:
             _check_role(role)
         with self._file.together():
             account = self._existing(name)
+            if role is not None:
+                _check_own(account)
             self._file.write(
                 "UPDATE users SET role = ?, disabled = ? WHERE id = ?",
                 (role or account.role.word, account.disabled if disabled is None else disabled, account.user_id),
@@ -135,10 +143,11 @@ class Accounts:
         Raises
         ------
         Problem
-            `not_found`, or `invalid`: the last admin.
+            `not_found`, or `invalid`: the last admin, or an account of a provider.
         """
         with self._file.together():
             account = self._existing(name)
+            _check_own(account)
             self._file.write(
                 "UPDATE users SET password = NULL, totp_secret = NULL, totp_offered = NULL WHERE id = ?",
                 (account.user_id,),
@@ -159,6 +168,44 @@ class Accounts:
         """Keep the same password under another hash, unless it was changed meanwhile."""
         self._file.write("UPDATE users SET password = ? WHERE id = ? AND password = ?", (new, user_id, old))
 
+    def take_external(self, subject: str, name: str, role: Role | None) -> Account:
+        """The account of somebody who has logged in at a provider, made when they first come.
+
+        Parameters
+        ----------
+        subject
+            What makes them the same person; a name may change, or go to somebody else.
+        name
+            Of the account, if it is made now; a known one keeps its own.
+        role
+            As the provider says now; with another one, and with none, all sessions end.
+
+        Raises
+        ------
+        Problem
+            `oidc_role`: none; `oidc_account`: locked, or the name is none or taken.
+        """
+        known = self.of_subject(subject)
+        if known is not None and known.role is not role:
+            self._end_sessions(known.user_id)
+        if role is None:
+            raise Problem("oidc_role", "expected somebody who has a role here (--oidc-roles), got another")
+        if known is None:
+            if not _NAME.fullmatch(name):
+                raise Problem("oidc_account", "name: expected 1 to 64 letters, digits and . _ @ + -, got another")
+            try:
+                self._file.write(
+                    "INSERT INTO users (name, role, created_at, subject) VALUES (?, ?, ?, ?)",
+                    (name, role.word, self._now_ms(), subject),
+                )
+            except sqlite3.IntegrityError as error:
+                raise Problem("oidc_account", "name: expected one that no other account has, got another") from error
+            return self._existing(name)
+        if known.disabled:
+            raise Problem("oidc_account", "expected an account that is not locked, got one that is")
+        self._file.write("UPDATE users SET role = ? WHERE id = ?", (role.word, known.user_id))
+        return self.get(known.user_id)
+
     # -- links -------------------------------------------------------------------------------------------------
 
     def link(self, name: str | None = None) -> str:
@@ -175,6 +222,7 @@ class Accounts:
                     raise Problem("invalid", "expected no admin yet, got one; let an admin add or reset accounts")
                 return self._link(None)
             account = self._existing(name)
+            _check_own(account)
             if account.password is not None or account.disabled:
                 raise Problem("invalid", f"{name}: expected an account without password, got another; reset it")
             return self._link(account.user_id)
@@ -298,8 +346,14 @@ class Accounts:
 def _account(row: sqlite3.Row) -> Account:
     return Account(
         row["id"], row["name"], Role.of(row["role"]), row["password"], bool(row["disabled"]), row["totp_secret"],
-        row["totp_offered"], row["created_at"],
+        row["totp_offered"], row["created_at"], row["subject"],
     )  # fmt: skip
+
+
+def _check_own(account: Account) -> None:
+    if account.subject is not None:
+        raise Problem("invalid", f"{account.name}: expected an account of the console, got one of the provider; "
+                      "change it there, or lock it here")  # fmt: skip
 
 
 def _check_role(role: str) -> None:

@@ -14,7 +14,7 @@ from engine.errors import ConfigurationError, CorruptState, StateIncompatible, S
 
 __all__ = ["SCHEMA_VERSION", "ConsoleFile"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the tables below; a file of a newer one is refused."""
 
 _APPLICATION_ID = 0x68656E6A  # "henj"
@@ -70,6 +70,12 @@ BEGIN SELECT RAISE(ABORT, 'audit: entries are never replaced'); END;
 CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
 WHEN OLD.at >= coalesce((SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'audit_kept_from'), 0)
 BEGIN SELECT RAISE(ABORT, 'audit: entries are kept'); END;
+"""
+
+# Since schema 2: whom a provider knows by it.
+_SUBJECTS = """
+ALTER TABLE users ADD COLUMN subject TEXT;
+CREATE UNIQUE INDEX users_of_provider ON users (subject);
 """
 
 
@@ -163,9 +169,13 @@ class ConsoleFile:
             if not tables and not version:
                 for statement in _statements(_SCHEMA):
                     run(statement)
-                run(f"PRAGMA user_version = {SCHEMA_VERSION}")
                 run(f"PRAGMA application_id = {_APPLICATION_ID}")
-                return
+                version, owner = 1, _APPLICATION_ID
+            if version == 1 and owner == _APPLICATION_ID:
+                for statement in _statements(_SUBJECTS):
+                    run(statement)
+                run(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                version = SCHEMA_VERSION
         if owner != _APPLICATION_ID:
             raise CorruptState(f"{self.path}: expected a file of this console, got another program's; name another")
         if version != SCHEMA_VERSION:

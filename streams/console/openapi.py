@@ -59,7 +59,11 @@ _BODIES: dict[str, Schema] = {
 }  # fmt: skip
 """Name of a route -> its body."""
 
+_LEADING = ("oidc_start", "oidc_callback")
+"""Names of routes that answer with where to go on, also when something is wrong."""
+
 _QUERIES: dict[str, dict[str, Schema]] = {
+    "oidc_callback": {name: {"type": "string"} for name in ("state", "code", "error", "iss")},
     "audit": {"before": _whole(1, 10**18 - 1), "limit": _whole(1, 500)},
     "alerts": {
         "state": {"enum": ["open", "held", "closed"]}, "route": {"type": "string"}, "flag": {"type": "string"},
@@ -106,7 +110,10 @@ def _operation(route: Route) -> Schema:
     operation: Schema = {
         "operationId": route.name,
         "summary": route.what,
-        "responses": {"2XX": {"description": "As asked."}, "default": problem},
+        "responses": {
+            "303" if route.name in _LEADING else "2XX": {"description": "As asked."},
+            "default": problem,
+        },
         "security": _security(route),
     }
     if route.least is not None:

@@ -18,8 +18,13 @@ CODES: dict[str, tuple[int, str]] = {
     "unauthenticated": (401, "nobody is logged in, or the session has ended"),
     "bad_login": (401, "name, password or code are not right"),
     "totp_required": (401, "the account asks for a code as well"),
+    "oidc_denied": (401, "the provider let nobody in"),
+    "oidc_token": (401, "what the provider says proves nothing"),
     "forbidden": (403, "the role does not reach so far"),
     "csrf": (403, "the request does not come from a page of this console"),
+    "oidc_state": (403, "the login was begun elsewhere, is too old, or was used"),
+    "oidc_role": (403, "the provider knows them, but they have no role here"),
+    "oidc_account": (403, "the account is locked, or its name is none or another's"),
     "host": (403, "the console is not known by this name"),
     "not_found": (404, "there is no such thing"),
     "method": (405, "the path has other methods"),
@@ -32,6 +37,7 @@ CODES: dict[str, tuple[int, str]] = {
     "too_many": (429, "too often; wait"),
     "internal": (500, "the console failed; its log has the place"),
     "intake": (502, "the intake refused the order, or does not answer"),
+    "oidc_provider": (502, "the provider does not answer, or not as it should"),
     "store": (503, "Redis, or the file of accounts, does not answer"),
 }
 """Code -> status and what it says."""

@@ -46,6 +46,8 @@ ROUTES = (
     Route("GET", "/api/openapi.json", "openapi", None, "This document."),
     Route("GET", "/api/session", "session", None, "Who is logged in, and what every form needs."),
     Route("POST", "/api/login", "login", None, "Log in."),
+    Route("GET", "/api/oidc/start", "oidc_start", None, "Go to the provider to log in."),
+    Route("GET", "/api/oidc/callback", "oidc_callback", None, "Come back from it; leads on to the page."),
     Route("POST", "/api/logout", "logout", None, "Log out."),
     Route("POST", "/api/setup", "setup", None, "Choose a password by a one-time link."),
     Route("POST", "/api/password", "password", Role.VIEWER, "Choose another password."),

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from argon2 import PasswordHasher
 
-from engine.errors import HenjiError, StoreUnavailable, UsageError
+from engine.errors import ConfigurationError, HenjiError, StoreUnavailable, UsageError
 from streams.client.async_client import AsyncRedisClient
 from streams.console.account_door import AccountDoor, Front
 from streams.console.accounts import Accounts
@@ -28,6 +28,9 @@ from streams.console.clock import DAY_MS, Clock, wall_ms
 from streams.console.file import ConsoleFile
 from streams.console.follower import Follower
 from streams.console.gate import Gate, Names, Visitor, security_headers
+from streams.console.oidc_door import OidcDoor
+from streams.console.oidc_flow import Flows
+from streams.console.oidc_provider import OidcOptions, Provider
 from streams.console.order_door import OrderDoor
 from streams.console.orders import Orders
 from streams.console.page_door import PageDoor
@@ -78,6 +81,8 @@ class ConsoleOptions:
         Whether the last `X-Forwarded-For` counts.
     tls
         What it proves itself with; `None`: plain HTTP.
+    oidc
+        A provider by which people can log in as well; needs a public URL, which is where it sends them back.
     now_ms
         Wall clock, ms.
     hasher
@@ -95,6 +100,7 @@ class ConsoleOptions:
     secure_cookies: bool = False
     trust_proxy: bool = False
     tls: ssl.SSLContext | None = None
+    oidc: OidcOptions | None = None
     now_ms: Clock = wall_ms
     hasher: PasswordHasher = field(default_factory=PasswordHasher)
     names_s: float = 60.0
@@ -128,6 +134,8 @@ class ConsoleServer:
         self.audit = Audit(file, now_ms)
         self.sessions = Sessions(file, now_ms)
         self._throttle = Throttle(file, now_ms)
+        self._provider = Provider(options.oidc, now_ms) if options.oidc is not None else None
+        self._flows = Flows(file, now_ms)
         self._passwords = Passwords(options.hasher)
         self.reader = BoardReader(client, options.prefix, now_ms, names_s=options.names_s)
         self.follower = Follower(self.reader)
@@ -152,6 +160,10 @@ class ConsoleServer:
             If the address cannot be taken, or nobody would know it by name.
         """
         options = self._options
+        if options.oidc is not None and not options.public_urls:
+            raise ConfigurationError(
+                "--oidc-issuer: expected --public-url with it, got none; the provider sends people back there"
+            )
         runner = web.AppRunner(
             self.application(),
             access_log=None,
@@ -180,10 +192,16 @@ class ConsoleServer:
         host = options.host.strip("[]")
         scheme = "https" if options.tls is not None else "http"
         self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-        public = options.public_urls[0].rstrip("/") if options.public_urls else self.url
+        public = [url.rstrip("/") for url in options.public_urls] or [self.url]
         if not self._encrypted and any(not is_loopback(urlsplit(url).hostname or "") for url in names.origins):
             log.warning("passwords cross the network as they are: expected TLS, got http://; see docs/console.md")
-        front = Front(public, options.prefix, read_only=self._orders.read_only, encrypted=self._encrypted)
+        front = Front(
+            public,
+            options.prefix,
+            read_only=self._orders.read_only,
+            encrypted=self._encrypted,
+            oidc=options.oidc.label if options.oidc is not None else None,
+        )
         self._link = front.link
         self._gate = Gate(self.sessions, names, trust_proxy=options.trust_proxy)
         self._hang_doors(self._gate, front)
@@ -201,6 +219,8 @@ class ConsoleServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._housekeeping
         await self.follower.stop()
+        if self._provider is not None:
+            await self._provider.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -234,11 +254,13 @@ class ConsoleServer:
 
     def _hang_doors(self, gate: Gate, front: Front) -> None:
         board = BoardDoor(self.reader, self.follower, gate, self.audit)
+        entry = AccountDoor(self.accounts, self.sessions, self._throttle, self.audit, self._passwords, front)
         doors = (
             PageDoor(StaticFiles(self._options.static)),
             board,
             OrderDoor(self.reader, board, self._orders, self.audit),
-            AccountDoor(self.accounts, self.sessions, self._throttle, self.audit, self._passwords, front),
+            entry,
+            OidcDoor(self._provider, self._flows, self.accounts, self._throttle, self.audit, entry, front),
         )
         for route in ROUTES:
             (self._doors[route.name],) = (

@@ -10,8 +10,10 @@ import pytest
 
 from engine.errors import ConfigurationError, CorruptState, StateIncompatible
 from streams.cli import main
+from streams.console.accounts import Accounts
 from streams.console.audit import KEEP_MS, Audit
 from streams.console.file import ConsoleFile
+from streams.console.roles import Role
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
 from tests.streams.console.running import PASSWORD, Clock, Console, law
@@ -157,17 +159,35 @@ def test_another_programs_file_and_a_newer_one_are_left_alone(tmp_path: Path) ->
     connection.close()
     ConsoleFile(newer).close()
     with sqlite3.connect(newer) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
     damaged.write_bytes(b"no database" * 1000)
     for path in (other, damaged):
         path.chmod(0o600)
         with pytest.raises(CorruptState, match="expected a file of"):
             ConsoleFile(path)
-    with pytest.raises(StateIncompatible, match="schema 1, got 2"):
+    with pytest.raises(StateIncompatible, match="schema 2, got 3"):
         ConsoleFile(newer)
     with pytest.raises(ConfigurationError, match="--accounts"):
         ConsoleFile(nowhere)
+
+
+def test_a_file_from_before_there_were_providers_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "console.sqlite"
+    file = ConsoleFile(path)
+    Accounts(file, Clock()).add("anna", "agent")
+    file.close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "DROP INDEX users_of_provider; ALTER TABLE users DROP COLUMN subject; PRAGMA user_version = 1;"
+        )
+    connection.close()
+    for _ in range(2):
+        file = ConsoleFile(path)
+        again = Accounts(file, Clock())
+        assert [each.name for each in again.all() if each.subject is None] == ["anna"]
+        assert again.take_external("https://id.example 1", "otto", Role.LEAD).role is Role.LEAD
+        file.close()
 
 
 @pytest.mark.usefixtures("redis_client")

@@ -14,11 +14,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, TCPConnector
+from aiohttp import ClientSession, CookieJar, TCPConnector
 
 from streams.child_process import bound_to_us
+from streams.cli import main
 from streams.redis.client import RedisClient
 from streams.redis.embedded import EmbeddedRedis
+from tests.streams.console.oidc import CLIENT, HOST, SECRET, FakeProvider
+from tests.streams.console.running import Clock
 
 _WAIT_S = 30.0
 
@@ -89,3 +92,46 @@ def test_it_speaks_tls(redis_server: EmbeddedRedis, redis_client: RedisClient, t
                 assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
 
     asyncio.run(run())
+
+
+def test_it_sends_people_to_the_provider_that_options_name(
+    redis_server: EmbeddedRedis, redis_client: RedisClient, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+
+    async def run() -> None:
+        provider = FakeProvider(Clock())
+        await provider.start()
+        words = (
+            "--public-url", f"http://{HOST}", "--oidc-issuer", provider.url, "--oidc-client-id", CLIENT,
+            "--oidc-client-secret-file", str(secret), "--oidc-roles", "cn=desk,ou=groups=agent",
+        )  # fmt: skip
+        try:
+            async with (
+                started(redis_server, tmp_path, *words) as (url, _, log),
+                ClientSession(cookie_jar=CookieJar(unsafe=True), headers={"Host": HOST}) as client,
+            ):
+                async with client.get(f"{url}/api/session") as answer:
+                    assert (await answer.json())["oidc"] == {"label": "127.0.0.1"}
+                async with client.get(f"{url}/api/oidc/start", allow_redirects=False) as answer:
+                    assert answer.headers["Location"].startswith(f"{provider.url}/authorize?")
+                    state = answer.headers["Location"].partition("state=")[2].partition("&")[0]
+            assert any("GET /api/oidc/start 303" in line for line in log)
+            assert not any(state in line for line in log)
+        finally:
+            await provider.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--oidc-issuer", "https://id.example"), ("--oidc-roles", "desk=agent"),
+        ("--oidc-issuer", "https://id.example", "--oidc-client-id", "x", "--oidc-client-secret-file", "none"),
+    ],
+)  # fmt: skip
+def test_half_a_provider_is_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["console", "--redis", "redis://127.0.0.1:1", *words]) == 2
+    assert "--oidc-" in capsys.readouterr().err
