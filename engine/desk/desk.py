@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from engine.desk.reading import DeskReader
-from engine.duration import DAY_MS
+from engine.duration import DAY_MS, MINUTE_MS
 from engine.errors import ConfigurationError
 
 __all__ = ["Cap", "Desk", "Guidance", "IncidentRule", "Tier"]
@@ -70,6 +70,7 @@ class IncidentRule:
     min_customers: int = 10
     max_chance: float = 1e-6
     min_history_ms: int = 7 * DAY_MS
+    settle_ms: int = 2 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class DeskReader(TableReader):
         """When many customers at once are an incident, as keyword arguments of `IncidentRule`."""
         path: Path = ("incident",)
         table = self._table(self.root, "incident", ())
-        allowed = ("min_customers", "max_chance", "min_history")
+        allowed = ("min_customers", "max_chance", "min_history", "settle")
         self.known(table, path, allowed, f"only {', '.join(allowed)}")
         out: dict[str, Any] = {}
         if "min_customers" in table:
@@ -138,8 +138,9 @@ class DeskReader(TableReader):
             if not 0 < chance <= 0.05:
                 self.fail((*path, "max_chance"), "a number over 0, at most 0.05", chance)
             out["max_chance"] = chance
-        if "min_history" in table:
-            out["min_history_ms"] = self.duration(table, "min_history", path)
+        for name in ("min_history", "settle"):
+            if name in table:
+                out[f"{name}_ms"] = self.duration(table, name, path)
         return out
 
     def _table(self, above: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:

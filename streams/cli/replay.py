@@ -29,6 +29,7 @@ from streams.reader.topic import TopicLog
 from streams.redis.access import RedisAccess
 from streams.redis.incident_watch import incident_settings
 from streams.redis.ledger import RedisLedger
+from streams.replay.cores import LARGE_BYTES, LARGE_RECORDS, chosen_cores
 from streams.replay.outputs import Outputs
 from streams.replay.pacing import paced, parse_speed
 from streams.replay.run import Replay
@@ -60,6 +61,9 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--run", "name", metavar="NAME", help="Name of the run in Redis. [default: made from files and settings]")
 @click.option("--fresh", is_flag=True, help="Start over, whatever a ledger of this run holds.")
+@click.option(
+    "--cores", metavar="N", help="Processes that work on the lanes, or auto. [default: 1, for large logs all cores]"
+)
 @click.option("--speed", default="max", metavar="SPEED", show_default=True, help="max, or times real speed: 1x, 10x.")
 @click.option(
     "--batch", default=2000, show_default=True, type=click.IntRange(1, 100_000), help="Records per transaction."
@@ -92,13 +96,14 @@ def command(
     r"""Replay FILE... through the engine, as if each event had just come.
 
     Reads JSON lines (also .gz and .zst), CSV and Parquet, or with --kafka the events topic, up to where it ends now.
-    The same log gives the same answers, in any batches, killed and started again at any place: with --redis URL the
-    ledger knows where the run was, and the same command goes on from there.
+    The same log gives the same answers, in any batches, on any number of cores, killed and started again at any place:
+    with --redis URL the ledger knows where the run was, and the same command goes on from there.
 
     \b
       henji replay log.jsonl.gz --alerts alerts.jsonl --board board.jsonl
       henji replay shop.csv --map shop.toml --set churn.horizon=90d --lanes 1
       henji replay log.jsonl --redis redis://localhost:6379 --json
+      henji replay 2024/*.jsonl.gz 2025/*.jsonl.gz --sort --cores auto --redis redis://localhost:6379 --run march
       henji replay --kafka localhost:9092 --set kafka.topic=events --digest
     """
     settings = gather(
@@ -120,7 +125,9 @@ def command(
     growing = {name: options[name] for name in ("alerts", "predictions", "dead", "late") if options[name] is not None}
     quiet = as_json or digest_only
     result = settings.replayed(rules)
+    one = parse_speed(options["speed"]) is not None or options["reload"]
     with _log(files, brokers, settings, vocabulary, sort=sort, batch_size=options["batch"]) as reader:
+        cores = chosen_cores(options["cores"], lanes=result.lanes, large=_is_large(reader), one=one)
         _, facts = run_replay(
             reader,
             result,
@@ -135,6 +142,7 @@ def command(
             speed=options["speed"],
             redis_dir=options["redis_dir"],
             reload_each=options["reload"],
+            cores=cores,
             quiet=False,
         )
     if as_json:
@@ -160,6 +168,7 @@ def run_replay(
     speed: str = "max",
     redis_dir: Path | None = None,
     reload_each: bool = False,
+    cores: int = 1,
     quiet: bool = False,
 ) -> tuple[Replay, dict[str, Any]]:
     """Replay a log and say what came out; the arguments are those of the command.
@@ -189,6 +198,8 @@ def run_replay(
             reload_each=reload_each,
             desk=desk,
             look=_look(ledger, settings, desk or Desk.default()),
+            cores=cores,
+            durable=url != "none",
         )
         pace = partial(paced, factor=factor, vocabulary=vocabulary) if factor is not None else iter
         with progress("replay", quiet) as update:
@@ -204,7 +215,7 @@ def run_replay(
 def _look(ledger: Ledger, settings: ResultSettings, desk: Desk) -> Callable[[bool], object]:
     """What looks for incidents; they are on a board only."""
     if isinstance(ledger, RedisLedger):
-        return ledger.incidents(settings.lateness_ms, incident_settings(desk), desk.owner)
+        return ledger.incidents(settings.lateness_ms or 0, incident_settings(desk), desk.owner)
     return lambda _: None
 
 
@@ -297,6 +308,12 @@ def _share(reader: LogReader | TopicLog) -> float:
     if isinstance(reader, TopicLog):
         return reader.passed / max(1, reader.total)
     return reader.bytes_read / max(1, reader.total_bytes)
+
+
+def _is_large(reader: LogReader | TopicLog) -> bool:
+    if isinstance(reader, TopicLog):
+        return reader.total >= LARGE_RECORDS
+    return reader.estimated_bytes >= LARGE_BYTES
 
 
 def _place(reader: LogReader | TopicLog) -> str:

@@ -586,7 +586,7 @@ class Worker:
             board_of=self._board_of,
         )
         if number == 0:
-            self._look = ledger.incidents(settings.lateness_ms, incident_settings(desk), desk.owner)
+            self._look = ledger.incidents(desk.incident.settle_ms, incident_settings(desk), desk.owner)
         return LivePartition(
             ledger,
             settings,

@@ -4,7 +4,7 @@ One process at a time does so, the owner of partition 0, under the guard of its 
 state of the alerts and the queue go out in one transaction: a crash between any two of them cannot be, and what was
 told is not told again.
 
-A bucket is complete when every lane clock has passed its end by the lateness. A lane without a clock has no customers
+A bucket is judged when every lane clock has passed its end by `settle_ms`. A lane without a clock has no customers
 yet: it holds nothing up once its worker says that its input is `fresh`, so that a partition that is still to be read is
 waited for. Days that the lane that is furthest may have removed are not known: they are skipped, and are no zeros.
 """
@@ -83,8 +83,10 @@ class IncidentWatch:
         Names of the keys.
     lanes
         Of the deployment.
-    lateness_ms
-        Of the lanes; `None`: nothing is late.
+    settle_ms
+        How far every lane clock must be past the end of a bucket before it is judged. What still comes for it then is
+        in the sums, and in the normals of later days, but is not judged any more. With the lateness of the lanes
+        nothing can come: so a replay, which is in no hurry, depends on no batches.
     settings
         When something is an incident.
     owner
@@ -97,7 +99,7 @@ class IncidentWatch:
     >>> from streams.redis.embedded import EmbeddedRedis
     >>> with EmbeddedRedis() as server:
     ...     client = server.client()
-    ...     watch = IncidentWatch(client, Keys(), lanes=8, lateness_ms=3_600_000)
+    ...     watch = IncidentWatch(client, Keys(), lanes=8, settle_ms=120_000)
     ...     print(watch.look("1:ab", "henji:{0}:partition:events:0"))
     ...     client.close()
     []
@@ -109,7 +111,7 @@ class IncidentWatch:
         keys: Keys,
         *,
         lanes: int,
-        lateness_ms: int | None,
+        settle_ms: int,
         settings: IncidentSettings | None = None,
         owner: Callable[[str, str], str] = _nobody,
         now_ms: Callable[[], int] = _wall_ms,
@@ -117,7 +119,7 @@ class IncidentWatch:
         self._client = client
         self._keys = keys
         self._lanes = range(lanes)
-        self._behind_ms = lateness_ms or 0
+        self._behind_ms = settle_ms
         self._settings = settings or IncidentSettings()
         self._owner = owner
         self._now_ms = now_ms

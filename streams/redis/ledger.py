@@ -202,14 +202,14 @@ class RedisLedger:
         self._guard = after
 
     def incidents(
-        self, lateness_ms: int | None, settings: IncidentSettings, owner: Callable[[str, str], str]
+        self, settle_ms: int, settings: IncidentSettings, owner: Callable[[str, str], str]
     ) -> Callable[[bool], list[IncidentMessage]]:
         """What looks for incidents under our ownership, of the ledger of partition 0: see `IncidentWatch.look`.
 
         Parameters
         ----------
-        lateness_ms
-            Of the lanes; `None`: nothing is late.
+        settle_ms
+            How far every lane clock must be past the end of a bucket before it is judged.
         settings
             When something is an incident.
         owner
@@ -222,7 +222,7 @@ class RedisLedger:
         """
         lanes = self._binding.lanes
         watch = IncidentWatch(
-            self._client, self._keys, lanes=lanes, lateness_ms=lateness_ms, settings=settings, owner=owner
+            self._client, self._keys, lanes=lanes, settle_ms=settle_ms, settings=settings, owner=owner
         )
         return lambda complete: watch.look(self._token or "", self._key, complete=complete)
 

@@ -77,7 +77,7 @@ class Site:
         self.ledger.commit(outcomes, position(self.n))
 
     def watch(self, client: RedisClient | None = None, **more: Any) -> Callable[[bool], list[Any]]:
-        made = IncidentWatch(client or self.client, Keys(), lanes=LANES, lateness_ms=HOUR_MS, **more)
+        made = IncidentWatch(client or self.client, Keys(), lanes=LANES, settle_ms=HOUR_MS, **more)
         return lambda complete: made.look(self.token, RECORD, complete=complete)
 
     def usual(self, n_days: int = 8) -> int:
@@ -148,7 +148,7 @@ def test_an_incident_that_is_over_leaves_the_queue(redis_client: RedisClient) ->
     assert verify(redis_client) == []
 
 
-def test_nothing_is_told_before_every_lane_has_passed_by_the_lateness(redis_client: RedisClient) -> None:
+def test_nothing_is_told_before_every_lane_has_passed_by_what_it_takes_to_settle(redis_client: RedisClient) -> None:
     site = Site(redis_client)
     begin = site.usual()
     site.bucket(begin, 40)
