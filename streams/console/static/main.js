@@ -58,7 +58,12 @@ function outside(draw) {
 async function render({ enter = false } = {}) {
   const { head, parameters, query } = place();
   if (head === "setup" && parameters[0]) return outside((root) => showSetup(root, parameters[0], () => render()));
-  if (!session.user) return outside((root) => showLogin(root, () => ((why = null), render()), why));
+  if (!session.user) {
+    // Why somebody came back from the provider without being let in; anybody can write an address, so only known words.
+    const problem = head === "login" ? (query.get("problem") ?? "") : "";
+    const told = /^(oidc_[a-z]+|too_many)$/.test(problem) ? t(`error.${problem}`) : null;
+    return outside((root) => showLogin(root, () => ((why = null), render()), why ?? told));
+  }
   leave?.abort();
   leave = new AbortController();
   const { signal } = leave;

@@ -43,7 +43,8 @@ export function showLogin(root, entered, why = null) {
       why && notice("amber", h("p", {}, why)),
       session.setup && notice("plain", h("p", {}, t("login.setup"))),
       form,
-      oidc && h("form", { action: "api/oidc/begin", method: "get" }, h("button", { class: "button" }, t("login.oidc", { label: oidc.label }))),
+      // No form: our policy lets forms lead to no other site.
+      oidc && h("button", { type: "button", class: "button", on: { click: () => location.assign("api/oidc/start") } }, t("login.oidc", { label: oidc.label })),
     ),
   );
   who.focus();

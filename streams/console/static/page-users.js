@@ -37,6 +37,7 @@ export async function show(context) {
 
   function controls(user) {
     const own = user.name === session.user.name;
+    if (user.external && own) return "";
     const button = (key, label, act) => h("button", { type: "button", class: "button button-small", "data-key": `${user.name} ${key}`, on: { click: act } }, label);
     const reset = async () => {
       if (await confirmed(t("users.reset"), t("users.reset_sure", { name: user.name }), t("users.reset"))) change(user.name, { reset: true });
@@ -44,13 +45,13 @@ export async function show(context) {
     return h(
       "div",
       { class: "acts" },
-      button("reset", t("users.reset"), reset),
+      !user.external && button("reset", t("users.reset"), reset),
       !own && button("disable", t(user.disabled ? "users.enable" : "users.disable"), () => change(user.name, { disabled: !user.disabled })),
     );
   }
 
   function role(user) {
-    if (user.name === session.user.name) return name("role", user.role);
+    if (user.external || user.name === session.user.name) return name("role", user.role);
     const select = roles(user.role, {
       "aria-label": t("users.role_of", { name: user.name }),
       "data-key": `${user.name} role`,
@@ -60,7 +61,7 @@ export async function show(context) {
   }
 
   const columns = [
-    { title: t("account.name"), main: true, cell: (user) => [user.name, user.disabled && tag(t("users.disabled"), { tone: "amber", shape: "closed" }), user.password === false && tag(t("users.waits"), { shape: "clock" })] },
+    { title: t("account.name"), main: true, cell: (user) => [user.name, user.disabled && tag(t("users.disabled"), { tone: "amber", shape: "closed" }), user.external ? tag(t("users.external")) : user.password === false && tag(t("users.waits"), { shape: "clock" })] },
     { title: t("role"), cell: role },
     { title: t("totp.short"), cell: (user) => (user.totp ? tag(t("yes"), { tone: "green", shape: "check" }) : t("no")) },
     { title: t("users.made"), cell: (user) => time(user.created_at) },

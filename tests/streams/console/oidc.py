@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -123,7 +124,8 @@ class FakeProvider:
     async def _authorize(self, request: web.Request) -> web.Response:
         asked = dict(request.query)
         where = urlencode({"code": self.grant(asked), "state": asked["state"], "iss": self.url})
-        raise web.HTTPFound(f"{asked['redirect_uri']}?{where}")
+        link = escape(f"{asked['redirect_uri']}?{where}")
+        return web.Response(text=f'<a href="{link}">I am Anna</a>', content_type="text/html")
 
     async def _key_set(self, request: web.Request) -> web.Response:
         odd: list[Any] = [{"kty": "RSA", "n": "!"}, {"kty": "EC", "crv": "P-9"}, {"kty": "PQ"}, "key", {}]
