@@ -98,7 +98,8 @@ class OidcDoor:
         return answer
 
     async def _account(self, provider: Provider, flow: Flow, request: web.Request, visitor: Visitor) -> Account:
-        taken = self._throttle.take(f"oidc {visitor.address}", visitor.address)
+        # Per address alone: who it is nobody knows yet, and one who has no role must not lock out all behind a proxy.
+        taken = self._throttle.take(flow.state, visitor.address)
         who, query = "-", request.query
         try:
             self._flows.use(flow)

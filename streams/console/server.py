@@ -219,11 +219,11 @@ class ConsoleServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._housekeeping
         await self.follower.stop()
-        if self._provider is not None:
-            await self._provider.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        if self._provider is not None:
+            await self._provider.close()
 
     async def _keep_house(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from streams.console.gate import COOKIE
 from streams.console.oidc_flow import FLOW_COOKIE, FLOW_MS
 from streams.console.oidc_provider import OidcOptions
 from streams.console.roles import Role
-from streams.console.throttle import PER_ACCOUNT
+from streams.console.throttle import PER_ADDRESS
 from streams.redis.embedded import EmbeddedRedis
 from tests.streams.console.oidc import (
     CLIENT,
@@ -438,12 +438,12 @@ def test_failures_are_counted_and_what_the_provider_owes_is_not(redis_server: Em
     async def test(console: Console, provider: FakeProvider) -> None:
         browser = console.browser()
         provider.answers = {"token": lambda: web.Response(status=500)}
-        for _ in range(PER_ACCOUNT + 1):
+        for _ in range(PER_ADDRESS + 1):
             assert problem(await login(browser, provider)) == "oidc_provider"
-        for _ in range(PER_ACCOUNT + 1):
+        for _ in range(PER_ADDRESS + 1):
             assert problem(await login(browser, provider, state="x")) == "oidc_state"
         provider.answers = {}
-        for _ in range(PER_ACCOUNT):
+        for _ in range(PER_ADDRESS):
             assert problem(await login(browser, provider, code="x")) == "oidc_token"
         assert problem(await login(browser, provider)) == "too_many"
         console.clock.forward(minutes=15)
