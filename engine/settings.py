@@ -14,7 +14,7 @@ from engine.landmarks import Windows
 
 __all__ = ["CACHE_CUSTOMERS", "ENGINE_VERSION", "ResultSettings"]
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Version of what the engine computes; raised with every change of a result."""
 
 CACHE_CUSTOMERS = 50_000
