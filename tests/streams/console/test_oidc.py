@@ -409,7 +409,7 @@ def test_a_provider_that_does_not_answer_as_it_should_lets_nobody_in(
             {"issuer": f"{provider.url}/"}, {"issuer": None}, {"token_endpoint": None}, {"jwks_uri": 7},
             {"token_endpoint": "http://intranet.example/token"}, {"jwks_uri": "file:///keys"},
             {"authorization_endpoint": "javascript:alert(1)"}, {"authorization_endpoint": "https://a@id.example/"},
-            {"jwks_uri": "https://[::1/"},
+            {"jwks_uri": "https://[::1/"}, {"padding": "x" * 300_000},
         ):  # fmt: skip
             provider.discovery = changed
             assert await told() == "oidc_provider", changed
