@@ -25,6 +25,7 @@ CALLBACK = f"{_PATH}/callback"
 """Where the provider sends browsers back to."""
 
 _NO_GUESS = ("oidc_provider", "oidc_denied")
+_WHO = "identity provider"  # no name of an account can be this
 
 
 class OidcDoor:
@@ -116,7 +117,7 @@ class OidcDoor:
             raise
         self._throttle.give_back(taken)
         if before is None or before.role is not account.role:
-            self._audit.note("oidc", "user_add" if before is None else "user_change", account.name, account.role.word)
+            self._audit.note(_WHO, "user_add" if before is None else "user_change", account.name, account.role.word)
         return account
 
     def _configured(self) -> Provider:

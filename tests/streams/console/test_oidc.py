@@ -97,7 +97,7 @@ def test_somebody_whom_the_provider_knows_gets_in_with_the_role_of_their_group(
         assert await who(browser) == {"name": "anna", "role": "agent", "totp": False, "must_change": False}
         assert (await browser.get("/api/rules", Host=HOST)).status == 200
         assert (await browser.get("/api/users", Host=HOST)).code == "forbidden"
-        assert console.audited() == [("oidc", "user_add", "anna"), ("anna", "login", "oidc")]
+        assert console.audited() == [("identity provider", "user_add", "anna"), ("anna", "login", "oidc")]
 
     law(test, redis_server, tmp_path)
 
@@ -324,7 +324,7 @@ def test_a_person_is_who_the_provider_says_whatever_their_name(redis_server: Emb
         assert problem(await login(console.browser(), provider)) == "oidc_role"
         assert await who(again) is None
         assert console.audited()[-3:] == [
-            ("oidc", "user_change", "anna"), ("anna", "login", "oidc"), ("anna", "login_failed", "oidc_role"),
+            ("identity provider", "user_change", "anna"), ("anna", "login", "oidc"), ("anna", "login_failed", "oidc_role"),
         ]  # fmt: skip
 
     law(test, redis_server, tmp_path)
