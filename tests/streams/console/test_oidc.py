@@ -324,7 +324,8 @@ def test_a_person_is_who_the_provider_says_whatever_their_name(redis_server: Emb
         assert problem(await login(console.browser(), provider)) == "oidc_role"
         assert await who(again) is None
         assert console.audited()[-3:] == [
-            ("identity provider", "user_change", "anna"), ("anna", "login", "oidc"), ("anna", "login_failed", "oidc_role"),
+            ("identity provider", "user_change", "anna"),
+            ("anna", "login", "oidc"), ("anna", "login_failed", "oidc_role"),
         ]  # fmt: skip
 
     law(test, redis_server, tmp_path)
