@@ -49,7 +49,7 @@ def test_an_outage_is_told_once_whoever_has_the_first_partition(
 ) -> None:
     usual = [each for hour in range(8 * 24) for each in events(hour * 2, T0 + hour * HOUR_MS, 2)]
     begin = T0 + 8 * DAY_MS
-    outage = [*events(10_000, begin, 40), *passed(1, begin + 2 * HOUR_MS)]
+    outage = [*events(10_000, begin, 40), *passed(1, begin + HOUR_MS // 2)]
     calm = passed(2, begin + 5 * HOUR_MS)
     settings = {"kafka.partitions": "2", "lanes": str(LANES), "worker.tick": "none"}
     with Deployment(tmp_path / "d", broker.brokers, topic_name(), name=topic_name(), settings=settings) as deployment:
