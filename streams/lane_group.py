@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from engine.decode import Limits, decode
 from engine.desk import Desk
@@ -18,10 +18,10 @@ from engine.rules import RuleSet
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.sharing import merge_order
 from engine.vocabulary import Vocabulary
-from streams.ledger import Counts, Ledger
+from streams.ledger import Binding, Counts, LaneState
 from streams.reader.record import Record
 
-__all__ = ["MAX_FAILED", "Applied", "DeadRecord", "LaneGroup"]
+__all__ = ["MAX_FAILED", "Applied", "DeadRecord", "LaneGroup", "LaneSource"]
 
 MAX_FAILED = 100
 """Most events of one batch that may go to the dead letters because the engine failed on them."""
@@ -76,6 +76,20 @@ class Applied:
     newest: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
+class LaneSource(Protocol):
+    """What a group reads of a ledger, see `streams.ledger.Ledger`."""
+
+    @property
+    def binding(self) -> Binding:
+        """The partition and its lanes."""
+
+    def load(self, lane: int, customer_ids: Sequence[str]) -> dict[str, bytes | None]:
+        """Read the memories of these customers; `None` for one that the ledger does not know."""
+
+    def lane_state(self, lane: int) -> LaneState:
+        """Read everything of a lane that is not a customer's memory."""
+
+
 class LaneGroup:
     """The lanes of a ledger, kept in step with it.
 
@@ -105,7 +119,7 @@ class LaneGroup:
         self,
         settings: ResultSettings,
         rules: RuleSet,
-        ledger: Ledger,
+        ledger: LaneSource,
         *,
         partitions: int = 1,
         vocabulary: Vocabulary | None = None,
@@ -190,7 +204,8 @@ class LaneGroup:
     def exchange(self, epoch: int) -> list[Outcome]:
         """Let all lanes tell each other what they have learned, as if the records for it stood in the log just here.
 
-        They are not counted: nobody wrote them. Wrong for a group that has not all lanes of the deployment.
+        They are not counted: nobody wrote them. Wrong for a group that has not all lanes of the deployment: such groups
+        `tell` and `hear`.
 
         Parameters
         ----------
@@ -202,13 +217,35 @@ class LaneGroup:
         list of Outcome
             One per lane, for `Ledger.commit`.
         """
+        told = self.tell(epoch)
+        return self.hear(told, [event for outcome in told.values() for event in outcome.outgoing])
+
+    def tell(self, epoch: int) -> dict[int, Outcome]:
+        """The first half of an exchange: what each lane says stands in its `outgoing`; `hear` must follow."""
         self._mend()
-        lanes = len(self.lanes)
+        lanes = self.settings.lanes
         told = {n: lane.exchange([merge_order(epoch, n, lanes, epoch)]) for n, lane in self.lanes.items()}
+        self._spent("engine")
+        return told
+
+    def hear(self, told: Mapping[int, Outcome], said: Sequence[Event]) -> list[Outcome]:
+        """The second half of an exchange.
+
+        Parameters
+        ----------
+        told
+            What `tell` gave.
+        said
+            What all lanes of the deployment said, those of other groups included, in the order of the lanes.
+
+        Returns
+        -------
+        list of Outcome
+            One per lane, for `Ledger.commit`.
+        """
         outcomes: list[Outcome] = []
         for number, lane in self.lanes.items():
-            states = [event for outcome in told.values() for event in outcome.outgoing if event.lane == number]
-            outcome = lane.exchange(states)
+            outcome = lane.exchange([event for event in said if event.lane == number])
             outcomes.append(replace(outcome, models=told[number].models | outcome.models, outgoing=[]))
         self._spent("engine")
         return outcomes

@@ -61,6 +61,12 @@ class LogReader:
         self._given = 0
 
     @property
+    def estimated_bytes(self) -> int:
+        """About how many bytes of events there are: packed ones unfold to some eight times as many."""
+        packed = (source.compression is not None or source.form == "parquet" for source in self.sources)
+        return sum(source.size * (8 if is_packed else 1) for source, is_packed in zip(self.sources, packed, strict=True))
+
+    @property
     def bytes_read(self) -> int:
         """How far the reading is, in bytes on disk of `total_bytes`; an estimate inside tables.
 

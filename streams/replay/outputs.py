@@ -57,10 +57,6 @@ class Outputs:
                 raise UsageError(f"--{name}: expected a file that can be written, got {path}: {error}") from error
             self._files[name] = file
 
-    def wants(self, name: str) -> bool:
-        """Whether somebody wants that file."""
-        return name in self._files
-
     def write(self, name: str, lines: list[bytes]) -> None:
         """Append lines."""
         file = self._files.get(name)

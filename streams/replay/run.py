@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 
@@ -11,15 +12,18 @@ import orjson
 
 from engine.decode import Limits
 from engine.desk import Desk
-from engine.errors import LogMismatch
+from engine.errors import LogMismatch, UsageError
 from engine.lane import Lane
-from engine.outcome import Outcome, Prediction
+from engine.outcome import Outcome
 from engine.rules import RuleSet
 from engine.settings import CACHE_CUSTOMERS, ResultSettings
 from engine.vocabulary import Vocabulary
-from streams.lane_group import Applied, DeadRecord, LaneGroup
+from streams.lane_group import DeadRecord, LaneGroup
 from streams.ledger import Counts, Ledger, Position
 from streams.reader.record import Record
+from streams.replay.lane_pool import LanePool
+from streams.replay.lane_wire import Job
+from streams.replay.lanes import Lanes, LocalLanes, Worked
 from streams.replay.outputs import Outputs
 from streams.replay.sharing import Boundaries
 from streams.standing import Standing
@@ -27,8 +31,7 @@ from streams.standing import Standing
 __all__ = ["STAGES", "Replay"]
 
 STAGES = ("read", "decode", "load", "engine", "files", "ledger")
-"""Where the time goes."""
-
+"""Where the time goes; with several processes `engine` is how long their answers were waited for."""
 
 _NO_VALUE = (1 << 64) - 1
 
@@ -56,6 +59,17 @@ class Replay:
         Routes, priorities, caps and guidance; by default the built-in ones.
     look
         Called after every transaction, and with `True` at the end of the log: `RedisLedger.incidents`.
+    cores
+        Processes over which the lanes are spread, 1 to `settings.lanes`; 1: this one. Changes no answer. Several of
+        them live from the beginning of `run` to its end.
+    durable
+        Whether the ledger outlives the run. Where it does not, several processes keep the state of their lanes
+        themselves, and the ledger has no more than the position.
+
+    Raises
+    ------
+    UsageError
+        If there are no so many lanes, or several processes are to take all state anew for every batch.
     """
 
     def __init__(
@@ -71,6 +85,8 @@ class Replay:
         reload_each: bool = False,
         desk: Desk | None = None,
         look: Callable[[bool], object] = lambda _: None,
+        cores: int = 1,
+        durable: bool = True,
     ) -> None:
         self.settings = settings
         self.rules = rules
@@ -83,17 +99,31 @@ class Replay:
         self.resumed_at = 0
         self.n_read_now = 0
         cache = 0 if reload_each else CACHE_CUSTOMERS
-        self._group = LaneGroup(
-            settings,
-            rules,
-            ledger,
-            partitions=partitions,
-            vocabulary=vocabulary,
-            limits=limits,
-            cache=cache,
-            spent=self._spend,
-            desk=desk,
-        )
+        wanted = frozenset(outputs.paths)
+        self._lanes: Lanes
+        if cores == 1:
+            group = LaneGroup(
+                settings,
+                rules,
+                ledger,
+                partitions=partitions,
+                vocabulary=vocabulary,
+                limits=limits,
+                cache=cache,
+                spent=self._spend,
+                desk=desk,
+            )
+            self._lanes = LocalLanes(group, ledger, wanted)
+        elif 1 < cores <= settings.lanes and not reload_each:
+            job = Job(settings, rules, vocabulary, limits, partitions, desk, cache, (), durable, wanted)
+            self._lanes = LanePool(job, ledger, cores)
+        else:
+            raise UsageError(f"--cores: expected 1 to {settings.lanes}, the number of lanes, got {cores}")
+        self.cores = cores
+        self._durable = durable
+        self._under_way: deque[Sequence[Record]] = deque()
+        self._identity = ""
+        self._on_batch: Callable[[int], None] = lambda _: None
         self._vocabulary = vocabulary
         self._boundaries: Boundaries | None = None
         self._next_offset = 0
@@ -127,24 +157,34 @@ class Replay:
         LogMismatch
             If the records that the ledger has applied are not those at the beginning of this log.
         """
-        self._begin()
-        for records in self._timed(pace(self._after_resume(batches))):
-            for epoch, piece in self._cut(records):
-                if epoch is not None:
-                    self._exchange(epoch, identity)
-                self._batch(piece, identity)
-            self.n_read_now += len(records)
-            on_batch(self.counts.read)
-        self._lap()
-        self._look(True)
-        self._commit([], identity, complete=True)
-        self._spend("ledger")
+        self._identity, self._on_batch = identity, on_batch
+        try:
+            self._begin()
+            for records in self._timed(pace(self._after_resume(batches))):
+                for epoch, piece in self._cut(records):
+                    if epoch is not None:
+                        self._finish(0)
+                        self._exchange(epoch)
+                    self._lanes.send(piece)
+                    self._under_way.append(piece)
+                    self._spend("read")
+                    self._finish(self._lanes.ahead)
+            self._lap()
+            self._finish(0)
+            self._look(True)
+            self._commit([], complete=True)
+            self._spend("ledger")
+            self._lanes.end()
+            self._spend("engine")
+        finally:
+            self._lanes.close()
 
     def _begin(self) -> None:
         self.ledger.claim()
         found = self.ledger.open(self.settings.digest())
         position = found.position if found is not None else None
-        if position is not None and (position.complete or not self.outputs.covers(position.outputs)):
+        usable = position is not None and not position.complete and self._durable
+        if position is not None and not (usable and self.outputs.covers(position.outputs)):
             # A finished run is a run to do again; files that are gone can only be made from the beginning.
             self.ledger.reset()
             self.ledger.claim()
@@ -154,12 +194,10 @@ class Replay:
         self._position = position
         self.resumed_at = position.next_offset if position is not None else 0
         self.counts = Counts(*position.counts) if position is not None else Counts()
-        self._group.load()
+        clocks = self._lanes.load()
         share_ms = self.settings.share_ms
         if share_ms is not None and self.settings.lanes > 1:
-            clock = max(lane.clock for lane in self.lanes)
-            told = max(lane.sharing.told for lane in self.lanes)
-            self._boundaries = Boundaries(share_ms, clock, told, self._vocabulary)
+            self._boundaries = Boundaries(share_ms, clocks.clock, clocks.told, self._vocabulary)
 
     def _after_resume(self, batches: Iterable[Sequence[Record]]) -> Iterator[Sequence[Record]]:
         """The batches after those that the ledger has applied, which are read once more and compared."""
@@ -195,39 +233,44 @@ class Replay:
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
-    def _batch(self, records: Sequence[Record], identity: str) -> None:
-        for record in records:
-            self._note(record)
-        applied = self._group.apply(records, self.counts)
-        self._next_offset += len(records)
-        self.counts = applied.counts
-        self._write_files(records, applied)
-        self._commit(applied.outcomes, identity, lengths=self.outputs.flush())
+    def _finish(self, left: int) -> None:
+        """Write the batches under way, the oldest first, but for so many."""
+        while len(self._under_way) > left:
+            records = self._under_way.popleft()
+            worked = self._lanes.take(self.counts)
+            self._spend("engine")
+            for record in records:
+                self._note(record)
+            self._next_offset += len(records)
+            self.counts = worked.counts
+            self._write_files(records, worked)
+            self._commit(worked.outcomes, lengths=self.outputs.flush())
+            self._committed()
+            self.n_read_now += len(records)
+            self._on_batch(self.counts.read)
+
+    def _exchange(self, epoch: int) -> None:
+        """Let the lanes tell each other what they have learned; a transaction of its own, at the same offset."""
+        self._commit(self._lanes.exchange(epoch))
+        self._committed()
+
+    def _committed(self) -> None:
+        self._lanes.committed()
         self._look(False)
         self._spend("ledger")
         if self.reload_each:
-            self._group.load()
+            self._lanes.load()
 
-    def _exchange(self, epoch: int, identity: str) -> None:
-        """Let the lanes tell each other what they have learned; a transaction of its own, at the same offset."""
-        self._commit(self._group.exchange(epoch), identity)
-        self._spend("ledger")
-        if self.reload_each:
-            self._group.load()
-
-    def _write_files(self, records: Sequence[Record], applied: Applied) -> None:
-        outcomes, outputs = applied.outcomes, self.outputs
-        alerts = sorted((a for o in outcomes for a in o.alerts), key=lambda a: a.index)
-        outputs.write("alerts", [a.line() for a in alerts])
-        if outputs.wants("predictions"):
-            made = sorted((p for o in outcomes for p in o.predictions), key=lambda p: p.index)
-            outputs.write("predictions", [_prediction_line(p) for p in made])
-        outputs.write("dead", [_dead_line(records[d.place], d) for d in applied.dead])
-        outputs.write("late", [records[index].raw or b"" for index in applied.late])
+    def _write_files(self, records: Sequence[Record], worked: Worked) -> None:
+        outputs = self.outputs
+        outputs.write("alerts", worked.alerts)
+        outputs.write("predictions", worked.predictions)
+        outputs.write("dead", [_dead_line(records[d.place], d) for d in worked.dead])
+        outputs.write("late", [records[index].raw or b"" for index in worked.late])
         self._spend("files")
 
     def _commit(
-        self, outcomes: list[Outcome], identity: str, *, lengths: dict[str, int] | None = None, complete: bool = False
+        self, outcomes: list[Outcome], *, lengths: dict[str, int] | None = None, complete: bool = False
     ) -> None:
         self.ledger.commit(
             outcomes,
@@ -238,7 +281,7 @@ class Replay:
                 last_hash=self._hash.hexdigest(),
                 outputs=self.outputs.flush() if lengths is None else lengths,
                 complete=complete,
-                input=identity,
+                input=self._identity,
             ),
         )
 
@@ -246,12 +289,12 @@ class Replay:
 
     @property
     def lanes(self) -> Sequence[Lane]:
-        """The lanes as they stand."""
-        return list(self._group.lanes.values())
+        """The lanes as they stand; with several processes only when the run has ended."""
+        return self._lanes.lanes
 
     def standing(self) -> Standing:
         """Everything that the run came to, customers included."""
-        return Standing.of(self.settings, self.rules, self.lanes, self.counts, self.ledger.customers)
+        return self._lanes.standing(self.counts)
 
     # -- where the time goes -----------------------------------------------------------------------------------
 
@@ -269,21 +312,6 @@ class Replay:
             self._spend("read")
             yield batch
             self._lap()
-
-
-def _prediction_line(p: Prediction) -> bytes:
-    return orjson.dumps(
-        {
-            "customer_id": p.customer_id,
-            "at": p.at,
-            "trigger": p.trigger,
-            "event_id": p.event_id,
-            "churn": p.churn,
-            "engagement": p.engagement,
-            "contact": p.contact,
-            "model": p.model,
-        }
-    )
 
 
 def _dead_line(record: Record, dead: DeadRecord) -> bytes:

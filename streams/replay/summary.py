@@ -68,6 +68,7 @@ def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, pr
         "resumed_at": run.resumed_at,
         "seconds": round(wall_s, 3),
         "events_per_second": round(run.n_read_now / wall_s, 1) if wall_s > 0 else None,
+        "cores": run.cores,
         "stages": {stage: round(s, 3) for stage, s in run.seconds.items()},
         "digest": digest,
     }
