@@ -26,6 +26,7 @@ _COMMANDS = {
     "rules": "Print the built-in rules, or check a file of your own.",
     "desk": "Print the built-in service desk, or check a file of your own.",
     "models": "How good the models are on a log, beside what one would otherwise use.",
+    "diff": "What two runs say differently, and from which event on.",
     "verify": "Prove that a board keeps its contract.",
     "dlq": "Dead letters and late events: list, show, replay.",
     "topics": "Make the topics of a deployment in Kafka, or check them.",
