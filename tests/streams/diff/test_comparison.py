@@ -140,7 +140,7 @@ def test_the_first_difference_names_the_event_whose_score_is_another() -> None:
 
 
 def test_details_are_limited_and_counts_are_not(tmp_path: Path) -> None:
-    customers = {f"c{n:04}": ({}, 0.5, None, False) for n in range(1000)}
+    customers: dict[str, Any] = {f"c{n:04}": ({}, 0.5, None, False) for n in range(1000)}
     a, b = written(run_of(customers, [], []), tmp_path / "a"), written(run_of({}, [], []), tmp_path / "b")
     found = compare(a, b, limit=3)
     assert [each["customer_id"] for each in found.details["customers"].told()] == ["c0000", "c0001", "c0002"]
