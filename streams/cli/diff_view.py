@@ -104,14 +104,20 @@ def _customer(each: Mapping[str, Any], lang: str) -> str:
         kinds = [text(kind, lang) + _values(kind, flag) for kind in flag["kinds"]]
         told.append(f"{flag['flag']}: {', '.join(kinds)}")
     for name, (a, b) in (each.get("scores", {}) | each.get("facts", {})).items():
-        told.append(f"{name} {_value(name, a)} / {_value(name, b)}")
+        told.append(f"{name} {_both(name, a, b)}")
     return "  ".join(told)
 
 
 def _values(kind: str, flag: Mapping[str, Any]) -> str:
     if kind in ("enter", "leave"):
         return ""
-    return f" {_value(kind, flag['a'][kind])} / {_value(kind, flag['b'][kind])}"
+    return " " + _both(kind, flag["a"][kind], flag["b"][kind])
+
+
+def _both(name: str, a: Any, b: Any) -> str:
+    here, there = _value(name, a), _value(name, b)
+    # Two values that only look the same are shown in full.
+    return f"{here} / {there}" if here != there else f"{a!r} / {b!r}"
 
 
 def _value(name: str, value: Any) -> str:
@@ -138,7 +144,7 @@ def _prediction(each: Mapping[str, Any], lang: str) -> str:
         what = text(f"side_{each['side']}", lang)
     else:
         names = [name for name in ("churn", "engagement", "contact") if a[name] != b[name]]
-        what = ", ".join(f"{name} {a[name]:.6g} / {b[name]:.6g}" for name in names)
+        what = ", ".join(f"{name} {_both(name, a[name], b[name])}" for name in names)
     return f"{at_text(told['at'])}  {told['customer_id']}  {told['event_id'] or told['trigger']}  {what}"
 
 
@@ -170,7 +176,7 @@ def _print_log(out: Console, log: Mapping[str, Any], equal: bool, lang: str) -> 
     if cause is None:
         _say(out, "cause_settings", lang)
         return
-    fields = [f"{name} {_value(name, a)} / {_value(name, b)}" for name, (a, b) in cause["fields"].items()]
+    fields = [f"{name} {_both(name, a, b)}" for name, (a, b) in cause["fields"].items()]
     told = {**_event(cause, cause), "kind": text(f"kind_{cause['kind']}", lang)}
     _say(out, "cause", lang, **told, fields="".join(f"; {each}" for each in fields))
 

@@ -136,7 +136,7 @@ class Comparison:
                 kinds = [fact for fact in FLAG_FACTS if here[fact] != there[fact]]
             self.found.flags.setdefault(name.partition("/")[0], Counter()).update(kinds)
             changes.append({"flag": name, "kinds": kinds, "a": here, "b": there})
-            if self.found.compared == ("board",):
+            if "alerts" not in self.found.compared:
                 since, shown = min((flag["since"], flag) for flag in (here, there) if flag is not None)[:2]
                 events = tuple(shown["evidence"] or ())
                 self.found.earlier(First(since, "flag", _side(here, there), customer_id, events, name))

@@ -91,7 +91,7 @@ class First:
     at
         Event time, ms.
     what
-        `prediction`, `alert`, or `flag` where neither was compared.
+        `prediction`, `alert`, or `flag` where alerts were not compared.
     side
         `a` or `b` where only one run has it, else `both`.
     customer_id

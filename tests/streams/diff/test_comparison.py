@@ -139,6 +139,15 @@ def test_the_first_difference_names_the_event_whose_score_is_another() -> None:
     assert (first.at, first.what, first.customer_id, first.events) == (1, "prediction", "c1", ("e1",))
 
 
+def test_the_first_difference_is_a_flag_where_no_alerts_are_compared(tmp_path: Path) -> None:
+    up = {("sensitive", None): (3, None, "high")}
+    runs = [run_of({"c1": (flags, 0.5, None, False)}, [], []) for flags in ({}, up)]
+    a, b = (written({"board": run["board"]}, tmp_path / name) for run, name in zip(runs, "ab", strict=True))
+    first = compare(a, b).first
+    assert first is not None
+    assert (first.at, first.what, first.side, first.flag, first.events) == (3, "flag", "b", "sensitive", ("e1",))
+
+
 def test_details_are_limited_and_counts_are_not(tmp_path: Path) -> None:
     customers: dict[str, Any] = {f"c{n:04}": ({}, 0.5, None, False) for n in range(1000)}
     a, b = written(run_of(customers, [], []), tmp_path / "a"), written(run_of({}, [], []), tmp_path / "b")
