@@ -25,6 +25,7 @@ _COMMANDS = {
     "customer": "One customer: scores, reasons, flags, alerts, timeline.",
     "rules": "Print the built-in rules, or check a file of your own.",
     "desk": "Print the built-in service desk, or check a file of your own.",
+    "whatif": "What other rules would have done on a log.",
     "models": "How good the models are on a log, beside what one would otherwise use.",
     "diff": "What two runs say differently, and from which event on.",
     "verify": "Prove that a board keeps its contract.",
