@@ -18,6 +18,7 @@ from engine.desk import Desk
 from engine.errors import UsageError
 from engine.rules import RuleSet
 from engine.settings import ResultSettings
+from engine.timestamp import MAX_TS, MIN_TS, parse_rfc3339
 from engine.vocabulary import Vocabulary
 from streams.cli.options import gather, redis_option, settings_options
 from streams.cli.progress import progress
@@ -25,7 +26,7 @@ from streams.cli.report import print_summary
 from streams.cli.stores import redis_of, replay_ledger
 from streams.ledger import Ledger
 from streams.reader.log import LogReader, open_log
-from streams.reader.topic import TopicLog
+from streams.reader.topic import WHOLE, Span, TopicLog
 from streams.redis.access import RedisAccess
 from streams.redis.incident_watch import incident_settings
 from streams.redis.ledger import RedisLedger
@@ -44,6 +45,8 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 @click.command("replay")
 @click.argument("files", nargs=-1, metavar="FILE...")
 @click.option("--kafka", "brokers", metavar="BROKERS", help="Read the topic kafka.topic at HOST:PORT,..., no files.")
+@click.option("--from", "since", metavar="TIME", help="With --kafka: from the first record of this time on.")
+@click.option("--to", "until", metavar="TIME", help="With --kafka: up to the first record of this time.")
 @click.option("--map", "map_file", type=_OUT, metavar="FILE", help="Mapping file: your words and columns, or a SELECT.")
 @click.option("--sort", is_flag=True, help="Read all files together, in order of event time.")
 @click.option("--lateness", metavar="TIME", help="Oldest event still put in its place, such as 1h, or none.")
@@ -79,6 +82,8 @@ _OUT = click.Path(path_type=Path, dir_okay=False)
 def command(
     files: tuple[str, ...],
     brokers: str | None,
+    since: str | None,
+    until: str | None,
     map_file: Path | None,
     sort: bool,
     lateness: str | None,
@@ -103,8 +108,9 @@ def command(
       henji replay log.jsonl.gz --alerts alerts.jsonl --board board.jsonl
       henji replay shop.csv --map shop.toml --set churn.horizon=90d --lanes 1
       henji replay log.jsonl --redis redis://localhost:6379 --json
-      henji replay 2024/*.jsonl.gz 2025/*.jsonl.gz --sort --cores auto --redis redis://localhost:6379 --run march
+      henji replay 2024/*.jsonl.gz 2025/*.jsonl.gz --sort --cores auto
       henji replay --kafka localhost:9092 --set kafka.topic=events --digest
+      henji replay --kafka localhost:9092 --from 2025-03-01 --to 2025-04-01 --redis redis://localhost:6379 --run march
     """
     settings = gather(
         settings_file,
@@ -126,7 +132,8 @@ def command(
     quiet = as_json or digest_only
     result = settings.replayed(rules)
     one = parse_speed(options["speed"]) is not None or options["reload"]
-    with _log(files, brokers, settings, vocabulary, sort=sort, batch_size=options["batch"]) as reader:
+    span = _span(since, until, brokers)
+    with _log(files, brokers, settings, vocabulary, sort=sort, batch_size=options["batch"], span=span) as reader:
         cores = chosen_cores(options["cores"], lanes=result.lanes, large=_is_large(reader), one=one)
         _, facts = run_replay(
             reader,
@@ -181,8 +188,10 @@ def run_replay(
     factor = parse_speed(speed)
     name = name or _run_name(_place(reader), settings, vocabulary)
     files = Outputs(outputs or {})
+    span = reader.span if isinstance(reader, TopicLog) else WHOLE
     started = time.monotonic()
-    with replay_ledger(url, name, settings, rules, redis_dir, desk=desk) as (ledger, prefix), _closing(files):
+    stores = replay_ledger(url, name, settings, rules, redis_dir, desk=desk, since=span.since)
+    with stores as (ledger, prefix), _closing(files):
         if fresh:
             ledger.claim()
             ledger.reset()
@@ -208,7 +217,7 @@ def run_replay(
         standing = run.standing()
         if board is not None:
             write_lines(board, standing.board)
-        facts = run_summary(run, standing, wall_s=wall_s, name=name, prefix=prefix)
+        facts = run_summary(run, standing, wall_s=wall_s, name=name, prefix=prefix, since=span.since)
     return run, facts
 
 
@@ -274,6 +283,7 @@ def _log(
     *,
     sort: bool,
     batch_size: int,
+    span: Span,
 ) -> Iterator[LogReader | TopicLog]:
     """The log that was asked for: files, or the topic."""
     if brokers is None:
@@ -292,8 +302,33 @@ def _log(
         )
     if vocabulary is not None and vocabulary.sql is not None:
         raise UsageError(f"{vocabulary.source}: sql: expected files, got --kafka; use [fields] and [kinds] for a topic")
-    with TopicLog.of(settings, batch_size=batch_size) as topic:
+    with TopicLog.of(settings, batch_size=batch_size, span=span) as topic:
         yield topic
+
+
+def _span(since: str | None, until: str | None, brokers: str | None) -> Span:
+    """Between which times of records the topic is read."""
+    span = Span(_moment("from", since), _moment("to", until))
+    if brokers is None and span != WHOLE:
+        raise UsageError("--from, --to: expected --kafka beside them, got none; of files name those that you want")
+    if span.since is not None and span.until is not None and span.since >= span.until:
+        raise UsageError(f"--to: expected a time after --from {since}, got {until}")
+    return span
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        at = parse_rfc3339(f"{text}T00:00:00Z" if len(text) == 10 else text)
+        if MIN_TS <= at <= MAX_TS:
+            return at
+    except ValueError:
+        pass
+    raise UsageError(
+        f"--{option}: expected a day such as 2025-03-01 (UTC) or a time with its offset such as "
+        f"2025-03-01T08:00:00+08:00, from 1970 to 2100, got {text!r}"
+    )
 
 
 def _same_ends(topic: TopicLog, ledger: Ledger, settings: ResultSettings, files: Outputs) -> None:

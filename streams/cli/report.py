@@ -36,6 +36,8 @@ def print_summary(facts: dict[str, Any]) -> None:
     out = console()
     share = ", ".join(f"{facts[k]:,} {k}" for k in ("applied", "duplicate", "late", "dead"))
     out.print(f"{facts['read']:,} records read: {share}; {facts['customers']:,} customers on the board")
+    if facts.get("since") is not None:
+        out.print(f"begun at {at_text(facts['since'])} UTC with empty memory: what came before is not known")
     table = Table("flag", "raised", "updated", "cleared", "contacts", box=None, header_style="bold")
     for flag, ops in facts["alerts_by_flag"].items():
         table.add_row(escape(flag), *(f"{ops.get(op, 0):,}" for op in ("raise", "update", "clear", "contact")))

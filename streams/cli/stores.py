@@ -76,8 +76,23 @@ def replay_ledger(
     directory: Path | None,
     *,
     desk: Desk | None = None,
+    since: int | None = None,
 ) -> Iterator[tuple[Ledger, str]]:
-    """The ledger of a replay and the prefix of its keys (empty in memory); `where` as `open_redis`, or `none`."""
+    """The ledger of a replay and the prefix of its keys (empty in memory).
+
+    Parameters
+    ----------
+    where
+        As for `open_redis`, or `none`.
+    run
+        Name of the run.
+    settings, rules, desk
+        What the lanes work under.
+    directory
+        Where an embedded Redis keeps its data.
+    since
+        Time of the first record, ms, where the log was cut there; the board says so.
+    """
     binding = Binding.of("replay", 0, lanes=settings.lanes)
     if where == "none":
         yield MemoryLedger(binding), ""
@@ -89,6 +104,7 @@ def replay_ledger(
             ENGINE_VERSION,
             rules.version,
             settings.lanes,
+            {} if since is None else {"since": str(since)},
             desk=desk.version,
             guidance=desk.texts(),
             waiting_ms=desk.waiting_ms,

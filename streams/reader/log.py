@@ -63,8 +63,7 @@ class LogReader:
     @property
     def estimated_bytes(self) -> int:
         """About how many bytes of events there are: packed ones unfold to some eight times as many."""
-        packed = (source.compression is not None or source.form == "parquet" for source in self.sources)
-        return sum(source.size * (8 if is_packed else 1) for source, is_packed in zip(self.sources, packed, strict=True))
+        return sum(each.size * (8 if each.compression or each.form == "parquet" else 1) for each in self.sources)
 
     @property
     def bytes_read(self) -> int:

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -20,7 +20,7 @@ from streams.ledger import Binding
 from streams.reader.record import Record
 from streams.settings import Settings
 
-__all__ = ["PATIENCE_S", "Extent", "TopicLog", "decode_identity", "encode_identity"]
+__all__ = ["PATIENCE_S", "WHOLE", "Extent", "Span", "TopicLog", "decode_identity", "decode_span", "encode_identity"]
 
 PATIENCE_S = 60.0
 """How long a partition that is not at its end may give nothing; brokers elect a new leader in a few seconds."""
@@ -29,7 +29,7 @@ PATIENCE_S = 60.0
 # the position has moved; and a fetch that waits at the end of one partition holds up the next.
 _POLL_MS = 100
 
-_IDENTITY = re.compile(r"topic (\S+) offsets((?: \d+-\d+)+)")
+_IDENTITY = re.compile(r"topic (\S+) offsets((?: \d+-\d+)+)(?: from (\d+))?(?: to (\d+))?")
 _Answer = TypeVar("_Answer")
 
 
@@ -46,15 +46,52 @@ class Extent(NamedTuple):
     end: int
 
 
-def encode_identity(topic: str, extents: Sequence[Extent]) -> str:
+class Span(NamedTuple):
+    """Times of records between which a topic is read, ms; `None` where nothing bounds it.
+
+    Parameters
+    ----------
+    since, until
+        Of the first record, and of the one after the last.
+    """
+
+    since: int | None = None
+    until: int | None = None
+
+    def __str__(self) -> str:
+        since = "" if self.since is None else f" from {self.since}"
+        return since + ("" if self.until is None else f" to {self.until}")
+
+
+WHOLE: Final = Span()
+"""From the first record to the last."""
+
+
+def encode_identity(topic: str, extents: Sequence[Extent], span: Span = WHOLE) -> str:
     """What a log is, as text for the partition record.
 
     Examples
     --------
     >>> encode_identity("events", [Extent(0, 9), Extent(2, 7)])
     'topic events offsets 0-9 2-7'
+    >>> encode_identity("events", [Extent(4, 9)], Span(since=60_000))
+    'topic events offsets 4-9 from 60000'
     """
-    return f"topic {topic} offsets " + " ".join(f"{begin}-{end}" for begin, end in extents)
+    return f"topic {topic} offsets " + " ".join(f"{begin}-{end}" for begin, end in extents) + str(span)
+
+
+def decode_span(identity: str) -> Span:
+    """Between which times of records a log was read; nothing for what is no topic.
+
+    Examples
+    --------
+    >>> decode_span("topic events offsets 4-9 from 60000")
+    Span(since=60000, until=None)
+    """
+    found = _IDENTITY.fullmatch(identity)
+    if found is None:
+        return WHOLE
+    return Span(*(None if text is None else int(text) for text in found.groups()[2:]))
 
 
 def decode_identity(identity: str) -> tuple[str, list[Extent]]:
@@ -106,6 +143,9 @@ class TopicLog:
         Most bytes of one fetch; a longer record comes all the same.
     patience_s
         How long to wait for the next records of a partition that is not at its end.
+    span
+        Read each partition from its first record at or after `since` to before the first at or after `until`. Wrong
+        where records carry the time of whoever sent them, which need not rise: use `LogAppendTime`.
 
     Raises
     ------
@@ -127,8 +167,10 @@ class TopicLog:
         batch_size: int = 2000,
         fetch_bytes: int = 2 * 1024**2,
         patience_s: float = PATIENCE_S,
+        span: Span = WHOLE,
     ) -> None:
         self.topic = topic
+        self.span = span
         self._batch_size = batch_size
         self._patience_s = patience_s
         self._connection = connection
@@ -152,14 +194,14 @@ class TopicLog:
         try:
             self._now = self._run(self._look())
             # The ends that count from now on; those of the run that goes on after `resume`.
-            self._extents = self._now
+            self._extents = self._run(self._cut()) if span != WHOLE else self._now
             Binding.of(topic, 0, partitions=len(self._now), lanes=lanes)
         except BaseException:
             self.close()
             raise
 
     @classmethod
-    def of(cls, settings: Settings, *, batch_size: int) -> Self:
+    def of(cls, settings: Settings, *, batch_size: int, span: Span = WHOLE) -> Self:
         """The events topic of the settings."""
         return cls(
             Connection.of(settings),
@@ -168,6 +210,7 @@ class TopicLog:
             isolation=settings["kafka.isolation"],
             batch_size=batch_size,
             fetch_bytes=settings["worker.fetch_bytes"],
+            span=span,
         )
 
     def __enter__(self) -> Self:
@@ -199,12 +242,12 @@ class TopicLog:
     @property
     def place(self) -> str:
         """The topic at its brokers, the same however much it grows; for the name of a run."""
-        return f"topic {self.topic} at {self._brokers}"
+        return f"topic {self.topic} at {self._brokers}{self.span}"
 
     @property
     def identity(self) -> str:
         """What is read: topic and offsets, for `Position.input`."""
-        return encode_identity(self.topic, self._extents)
+        return encode_identity(self.topic, self._extents, self.span)
 
     @property
     def total(self) -> int:
@@ -234,6 +277,11 @@ class TopicLog:
             raise LogMismatch(
                 f"log: expected topic {topic} with {len(recorded)} partitions, with which this run began, "
                 f"got {self.topic} with {len(self._now)}; give the same topic or --fresh"
+            )
+        if decode_span(identity) != self.span:
+            raise LogMismatch(
+                f"log: expected --from and --to of the beginning of this run ({_said(decode_span(identity))}), got "
+                f"{_said(self.span)}; give them, another --run, or start over with --fresh"
             )
         for number, (then, now) in enumerate(zip(recorded, self._now, strict=True)):
             if now.begin > then.begin:
@@ -297,6 +345,34 @@ class TopicLog:
         begins = await self._consumer.beginning_offsets(partitions)
         ends = await self._ends(self._consumer, partitions)
         return [Extent(begins[each], max(begins[each], ends[each])) for each in partitions]
+
+    async def _cut(self) -> list[Extent]:
+        """The extents between the times of the span."""
+        extents: list[Extent] = []
+        for number, (begin, end) in enumerate(self._now):
+            partition, (since, until) = TopicPartition(self.topic, number), self.span
+            first = begin if since is None else await self._first(partition, begin, end, since)
+            last = end if until is None else await self._first(partition, first, end, until)
+            extents.append(Extent(first, last))
+        return extents
+
+    async def _first(self, partition: TopicPartition, begin: int, end: int, at: int) -> int:
+        """Where the first record of a time or later is, `end` if there is none.
+
+        By halving, some twenty fetches: asked for the offset of a time, the embedded broker gives any.
+        """
+        low, high = begin, end
+        while low < high:
+            middle = position = await self._go(partition, (low + high) // 2)
+            found: list[Any] = []
+            # Control records are left out of the answer.
+            while not found and position < high:
+                found, position = await self._more(partition, position, end)
+            if found and found[0].offset < high and found[0].timestamp < at:
+                low = found[0].offset + 1
+            else:
+                high = middle
+        return low
 
     async def _partitions(self) -> list[TopicPartition]:
         admin = AIOKafkaAdminClient(**self._connection.aiokafka(), client_id="henji-replay")
@@ -372,3 +448,7 @@ class TopicLog:
             f"{now} on: retention has deleted the beginning; start over with --fresh, and keep the topic longer "
             "(kafka.retention)"
         )
+
+
+def _said(span: Span) -> str:
+    return f"{str(span).strip()} ms" if span != WHOLE else "none"

@@ -45,7 +45,9 @@ def summary(standing: Standing) -> dict[str, Any]:
     }
 
 
-def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, prefix: str) -> dict[str, Any]:
+def run_summary(
+    run: Replay, standing: Standing, *, wall_s: float, name: str, prefix: str, since: int | None = None
+) -> dict[str, Any]:
     """The public summary of a run (`--json`).
 
     Parameters
@@ -58,6 +60,8 @@ def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, pr
         How long it took, seconds.
     name, prefix
         Of the run, and of its keys in Redis (empty without Redis).
+    since
+        Time of the first record, ms, where the log was cut there: of what came before nothing is known.
     """
     facts = summary(standing)
     digest = facts.pop("digest")
@@ -65,6 +69,7 @@ def run_summary(run: Replay, standing: Standing, *, wall_s: float, name: str, pr
         **facts,
         "run": name,
         "prefix": prefix,
+        "since": since,
         "resumed_at": run.resumed_at,
         "seconds": round(wall_s, 3),
         "events_per_second": round(run.n_read_now / wall_s, 1) if wall_s > 0 else None,
