@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
-from math import nan
+from math import isfinite, nan
 
 from engine.duration import DAY_MS
 from streams.evaluate.chart import Line, lines
@@ -212,7 +212,10 @@ def _sweep(found: Comparison, lang: str) -> str:
 
 def _told(labels: Sequence[str], series: Sequence[Line]) -> str:
     return "; ".join(
-        f"{line.name}: " + ", ".join(f"{label}: {v:.3g}" for label, v in zip(labels, line.values, strict=True))
+        f"{line.name}: "
+        + ", ".join(
+            f"{label}: {f'{v:.3g}' if isfinite(v) else '-'}" for label, v in zip(labels, line.values, strict=True)
+        )
         for line in series
     )
 
