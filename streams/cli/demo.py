@@ -312,10 +312,12 @@ def _sum_up(
     facts |= {
         "run": "demo",
         "prefix": deployment.keys.prefix,
+        "since": None,
         "resumed_at": 0,
         "seconds": round(time.monotonic() - started, 3),
         # Of the play alone: the group of the worker takes its seconds to form, whatever there is to read.
         "events_per_second": round(facts["read"] / play_s, 1) if play_s > 0 else None,
+        "cores": 1,
         "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "digest": digest,
     }
