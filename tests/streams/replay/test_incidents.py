@@ -77,7 +77,7 @@ def test_a_quiet_campus_has_no_incident(redis_server: EmbeddedRedis, redis_clien
     assert replay(redis_server, redis_client, log, 500) == []
 
 
-@pytest.mark.parametrize(("batch", "more"), [(7, {}), (400, {"reload_each": True})])
+@pytest.mark.parametrize(("batch", "more"), [(7, {}), (400, {"reload_each": True}), (100, {"cores": 2})])
 def test_incidents_do_not_depend_on_batches(
     redis_server: EmbeddedRedis,
     redis_client: RedisClient,
