@@ -37,7 +37,7 @@ from streams.replay.outputs import Outputs
 from streams.replay.run import Replay
 from streams.simulate import SimulationSettings, write_log
 
-# Processes are looked up in /proc; elsewhere they end by the end of their socket, which is tried here too.
+# Processes are looked up in /proc.
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 FILES = ("alerts", "predictions", "dead", "late", "board")
 RULES = RuleSet.default()
