@@ -6,23 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 from engine.desk import Desk
 from engine.outcome import Outcome
 from engine.rules import RuleSet
 from engine.settings import ResultSettings
 from engine.vocabulary import Vocabulary
-from streams.ledger import NOTHING_OUT, Binding, Outbox, Position
+from streams.lane_group import LaneGroup
+from streams.ledger import Binding, Counts, Position
 from streams.memory_ledger import MemoryLedger
 from streams.reader.log import LogReader, open_log
 from streams.reader.topic import TopicLog
-from streams.replay.outputs import Outputs
-from streams.replay.run import Replay
+from streams.replay.sharing import Boundaries
 from streams.settings import Settings
 from streams.whatif.past import Past
 from streams.whatif.tally import Tally
 
-__all__ = ["Input", "Job", "OnBatch", "PastJob", "VariantJob"]
+__all__ = ["CACHE", "Input", "Job", "OnBatch", "PastJob", "VariantJob"]
+
+CACHE: Final = 500
+"""Customers whose memory a lane keeps decoded, which takes many times the room of the encoded one. Several variants are
+at work at a time, so fewer than in a replay: memory is what must not run out here."""
 
 OnBatch = Callable[[float, int], None]
 """Called with the share of the log that is read (0 to 1) and the number of records so far."""
@@ -85,20 +90,39 @@ class VariantJob:
     def run(self, on_batch: OnBatch) -> Tally:
         """Replay the log."""
         started = perf_counter()
-        tally = Tally()
-        ledger = _Listener(Binding.of("whatif", 0, lanes=self.settings.lanes), tally)
+        tally, counts, share_ms = Tally(), Counts(), self.settings.share_ms
+        digest, vocabulary = self.settings.digest(), self.log.vocabulary
+        ledger = MemoryLedger(Binding.of("whatif", 0, lanes=self.settings.lanes))
+        ledger.claim()
+        ledger.open(digest)
+
+        def commit(outcomes: Sequence[Outcome]) -> None:
+            ledger.commit(outcomes, Position(next_offset=counts.read, settings=digest, counts=counts))
+            tally.add(sorted((a for outcome in outcomes for a in outcome.alerts), key=lambda alert: alert.index))
+
         with self.log.open() as reader:
-            run = Replay(
+            group = LaneGroup(
                 self.settings,
                 self.rules,
                 ledger,
-                Outputs({}),
-                vocabulary=self.log.vocabulary,
                 partitions=reader.n_partitions if isinstance(reader, TopicLog) else 1,
+                vocabulary=vocabulary,
+                cache=CACHE,
                 desk=self.desk,
             )
-            run.run(reader, "whatif", lambda n: on_batch(_share(reader), n))
-        tally.n_read, _, tally.n_duplicate, tally.n_late, tally.n_dead = run.counts
+            group.load()
+            boundaries = None
+            if share_ms is not None and self.settings.lanes > 1:
+                boundaries = Boundaries(share_ms, -1, -1, vocabulary)
+            for records in reader:
+                for epoch, piece in [(None, records)] if boundaries is None else boundaries.cut(records):
+                    if epoch is not None:
+                        commit(group.exchange(epoch))
+                    applied = group.apply(piece, counts)
+                    counts = applied.counts
+                    commit(applied.outcomes)
+                on_batch(_share(reader), counts.read)
+        tally.n_read, _, tally.n_duplicate, tally.n_late, tally.n_dead = counts
         tally.seconds = perf_counter() - started
         return tally
 
@@ -131,19 +155,6 @@ class PastJob:
 
 Job = VariantJob | PastJob
 """One pass over the log."""
-
-
-class _Listener(MemoryLedger):
-    """A ledger in memory that counts what goes out with each batch, and lets go of it."""
-
-    def __init__(self, binding: Binding, tally: Tally) -> None:
-        super().__init__(binding)
-        self._tally = tally
-
-    def commit(self, outcomes: Sequence[Outcome], position: Position, outbox: Outbox = NOTHING_OUT) -> None:
-        super().commit(outcomes, position, outbox)
-        for outcome in outcomes:
-            self._tally.add(outcome.alerts)
 
 
 def _share(reader: LogReader | TopicLog) -> float:

@@ -34,9 +34,9 @@ def write(path: Path, events: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
-def raised(log: Path, rules: RuleSet, out: Path, lanes: int = 8) -> dict[str, set[str]]:
+def raised(log: Path, rules: RuleSet, out: Path, lanes: int = 8, share_ms: int | None = None) -> dict[str, set[str]]:
     """Flag -> customers with a line `raise` in the alerts of a replay."""
-    settings = ResultSettings(lanes=lanes, rules=rules.version)
+    settings = ResultSettings(lanes=lanes, rules=rules.version, share_ms=share_ms)
     run_replay(open_log([log]), settings, rules, url="none", outputs={"alerts": out}, quiet=True)
     found: dict[str, set[str]] = {name: set() for name in rules.names()}
     for line in out.read_bytes().splitlines():
@@ -46,8 +46,10 @@ def raised(log: Path, rules: RuleSet, out: Path, lanes: int = 8) -> dict[str, se
     return found
 
 
-def plain_lists(log: Path, now: RuleSet, new: RuleSet, folder: Path, lanes: int = 8) -> Lists:
-    old, later = (raised(log, rules, folder / f"{rules.version}.jsonl", lanes) for rules in (now, new))
+def plain_lists(
+    log: Path, now: RuleSet, new: RuleSet, folder: Path, lanes: int = 8, share_ms: int | None = None
+) -> Lists:
+    old, later = (raised(log, rules, folder / f"{rules.version}.jsonl", lanes, share_ms) for rules in (now, new))
     return {
         flag: {
             "enter": sorted(later.get(flag, set()) - old.get(flag, set())),

@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.desk import Desk
+from engine.duration import DAY_MS
 from engine.errors import RecoverableError, UsageError
 from engine.rules import RuleSet
 from engine.rules.rule import ScoreRule
 from engine.settings import ResultSettings
 from streams.cli import main
 from streams.simulate import SimulationSettings, write_log
-from streams.whatif import crew
+from streams.whatif import crew, job
 from streams.whatif.comparison import PerDay, Variant, compare
 from streams.whatif.crew import run_jobs
 from streams.whatif.facts import facts
@@ -120,9 +121,14 @@ def test_details_carry_the_evidence_of_the_first_raise(found: dict[str, Any], ca
     assert sum(variant["held_reasons"].values()) == variant["held"]["total"]
 
 
-def test_neither_cores_nor_the_order_of_sorted_files_matter(
-    found: dict[str, Any], campus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_neither_cores_nor_room_nor_the_order_of_sorted_files_matter(
+    found: dict[str, Any],
+    campus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(job, "CACHE", 2)
     rules = ["--rules", str(campus / "new.toml")]
     assert whatif(capsys, str(campus / "campus.jsonl"), *rules, "--cores", "1") == found
     lines = (campus / "short.jsonl").read_bytes().splitlines(keepends=True)
@@ -141,6 +147,14 @@ def test_the_same_rules_change_nothing(campus: Path, capsys: pytest.CaptureFixtu
     assert all(each == {"enter": [], "leave": []} for each in same["flags"].values())
     now, (new,) = same["now"], same["variants"]
     assert {**now, "name": ""} == {**new, "name": ""}
+
+
+def test_lanes_that_share_give_the_lists_of_replays_in_which_they_share(
+    campus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = campus / "short.jsonl"
+    found = whatif(capsys, str(log), "--rules", str(campus / "new.toml"), "--share", "1d", "--lanes", "3")
+    assert found["flags"] == plain_lists(log, NOW, NEW, tmp_path, 3, DAY_MS)
 
 
 def test_a_point_of_a_sweep_is_the_run_with_that_value(campus: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,16 +218,16 @@ def test_wrong_use_is_refused_before_the_work(
 
 def test_what_goes_wrong_in_a_process_is_told_here(tmp_path: Path) -> None:
     # Looked at when the processes open it: by then the file is gone.
-    job = PastJob(Input((str(tmp_path / "gone.jsonl"),)), 1, frozenset())
+    lost = PastJob(Input((str(tmp_path / "gone.jsonl"),)), 1, frozenset())
     with pytest.raises(UsageError, match=r"gone\.jsonl"):
-        run_jobs([job, job], cores=2)
+        run_jobs([lost, lost], cores=2)
 
 
 def test_a_process_that_dies_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "_START", "import os; os._exit(9)  # {path!r} {descriptor}")
-    job = PastJob(Input((str(tmp_path / "x.jsonl"),)), 1, frozenset())
+    some = PastJob(Input((str(tmp_path / "x.jsonl"),)), 1, frozenset())
     with pytest.raises(RecoverableError, match="code 9"):
-        run_jobs([job, job], cores=2)
+        run_jobs([some, some], cores=2)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks for processes in /proc")
