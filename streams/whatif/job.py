@@ -25,7 +25,7 @@ from streams.whatif.tally import Tally
 
 __all__ = ["CACHE", "Input", "Job", "OnBatch", "PastJob", "VariantJob"]
 
-CACHE: Final = 500
+CACHE: Final = 1000
 """Customers whose memory a lane keeps decoded, which takes many times the room of the encoded one. Several variants are
 at work at a time, so fewer than in a replay: memory is what must not run out here."""
 
