@@ -807,7 +807,8 @@ class Worker:
     def _say(self, part: LivePartition, state: str) -> bool:
         key = self._options.keys.partition(part.ledger.binding.topic, part.number)
         states = dict.fromkeys(part.ledger.binding.own, state)
-        return self._heartbeat.say(part.token, key, states, part.last_event_at, _wall_ms())
+        lag = self.progress.lag(part.number)
+        return self._heartbeat.say(part.token, key, states, part.last_event_at, _wall_ms(), lag=lag)
 
     def _refresh(self) -> None:
         now_ms = _wall_ms()

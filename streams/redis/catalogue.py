@@ -440,7 +440,9 @@ BOARD_KEYS = (
             FieldSpec("lanes", "number of lanes", required=True),
             FieldSpec("last_write", "wall clock of the last transaction, ms", required=True),
             FieldSpec("watermark:<lane>", "the lane clock: event time up to which everything is applied, ms"),
-            FieldSpec("lag:<lane>", "records not read yet"),
+            FieldSpec(
+                "lag:<lane>", "records of the lane's partition that are not applied yet; said with `input:<lane>`"
+            ),
             FieldSpec(
                 "input:<lane>",
                 "the lane's input as its worker said: `fresh`, `stale` (what was sent may not be on the board yet), "

@@ -17,7 +17,7 @@ ATTEMPTS = 5
 
 
 class Heartbeat:
-    """Writes `input:<lane>`, `input_at:<lane>` and `last_event_at:<lane>` of the board's `meta`.
+    """Writes `input:<lane>`, `input_at:<lane>`, `lag:<lane>` and `last_event_at:<lane>` of the board's `meta`.
 
     Guarded as the ledger is: whoever lost the partition writes nothing. Nor does anybody where there is no board yet,
     which begins with the first batch: until then every lane is unknown all the same.
@@ -50,6 +50,8 @@ class Heartbeat:
         states: Mapping[int, str],
         last_event_at: Mapping[int, int],
         now_ms: int,
+        *,
+        lag: int | None = None,
     ) -> bool:
         """Say how the lanes of one partition stand; blocks for an answer of Redis.
 
@@ -65,6 +67,8 @@ class Heartbeat:
             Lane -> when the newest applied record that is no tick was appended, ms; without a lane that never had one.
         now_ms
             Wall clock, ms.
+        lag
+            Records of the partition that are not applied yet, where that is known.
 
         Returns
         -------
@@ -85,6 +89,8 @@ class Heartbeat:
                 raise ValueError(f"states: expected one of {', '.join(INPUT_STATES)}, got {state!r} for lane {lane}")
             fields |= {f"input:{lane}": state, f"input_at:{lane}": str(now_ms)}
         fields |= {f"last_event_at:{lane}": str(at) for lane, at in last_event_at.items()}
+        if lag is not None:
+            fields |= {f"lag:{lane}": str(lag) for lane in states}
         with talking(f"heartbeat ({partition_key})"):
             for _ in range(ATTEMPTS):
                 try:

@@ -278,7 +278,7 @@ class RedisLedger:
                     self._run(self._writer.forget(page))
                     page = []
             self._run(self._writer.forget(page))
-            fields = [f"{name}:{lane}" for name in ("watermark", "input", "input_at", "last_event_at")]
+            fields = [f"{name}:{lane}" for name in ("watermark", "input", "input_at", "lag", "last_event_at")]
             self._run([("UNLINK", *lane_types(keys, lane)), ("HDEL", keys.meta, *fields)])
         self._reset_desk()
         figures = [f"{field}:{lane}" for field in MODEL_FIELDS for lane in self._binding.own]

@@ -34,7 +34,10 @@ def said(client: RedisClient) -> dict[bytes, bytes]:
 def test_what_is_said_is_on_the_board(redis_client: RedisClient) -> None:
     token = board_of(redis_client)
     states = {0: "fresh", 1: "stale", 2: "unknown"}
-    assert Heartbeat(redis_client, KEYS).say(token, RECORD, states, {0: NOW - 7, 1: NOW - 9}, NOW)
+    assert Heartbeat(redis_client, KEYS).say(token, RECORD, states, {0: NOW - 7, 1: NOW - 9}, NOW, lag=12)
+    meta = RiskBoard(redis_client).meta()
+    assert meta is not None
+    assert meta.lag == dict.fromkeys(states, 12)
     board = RiskBoard(redis_client)
     meta = board.meta()
     assert meta is not None
