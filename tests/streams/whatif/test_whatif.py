@@ -80,7 +80,12 @@ def test_lists_are_those_of_two_replays_on_logs_that_hurt(log: list[dict[str, An
 @pytest.fixture(scope="module")
 def found(campus: Path) -> dict[str, Any]:
     """The campus compared in processes of their own, as a program."""
-    command = [sys.executable, "-m", "streams.cli", "whatif", "campus.jsonl", "--rules", "new.toml", "--cores", "2"]
+    # Whoever was started in the background by a shell ignores SIGINT, and so do its children.
+    listening = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", listening, sys.executable, "-m", "streams.cli", "whatif", "campus.jsonl"]
+    command += ["--rules", "new.toml", "--cores", "2"]
     done = subprocess.run([*command, "--json"], cwd=campus, capture_output=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     for each in (answer["now"], *answer["variants"]):
@@ -232,7 +237,12 @@ def test_a_process_that_dies_is_an_error_that_says_so(tmp_path: Path, monkeypatc
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="looks for processes in /proc")
 def test_ctrl_c_ends_all_processes(campus: Path) -> None:
-    command = [sys.executable, "-m", "streams.cli", "whatif", "campus.jsonl", "--rules", "new.toml", "--cores", "2"]
+    # Whoever was started in the background by a shell ignores SIGINT, and so do its children.
+    listening = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", listening, sys.executable, "-m", "streams.cli", "whatif", "campus.jsonl"]
+    command += ["--rules", "new.toml", "--cores", "2"]
     with subprocess.Popen(command, cwd=campus, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         children = Path(f"/proc/{program.pid}/task/{program.pid}/children")
         deadline = time.monotonic() + 30
