@@ -5,28 +5,21 @@ from __future__ import annotations
 import ssl
 from typing import Any, Protocol, TypeVar, cast
 
-import redis
 import redis.asyncio as aio
 from redis import exceptions
 from redis.asyncio.connection import Connection, ConnectionPool, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from redis.backoff import NoBackoff
-from redis.credentials import UsernamePasswordCredentialProvider
 
 from streams.redis.access import RedisAccess
 from streams.redis.asking import Ask, Question, checked
 from streams.redis.client import TIMEOUT_S, Argument, talking
+from streams.redis.connections import base_options, tcp_options
 
 __all__ = ["AsyncRedisClient", "answer_async", "connect_async"]
 
-_HEALTH_CHECK_S = 30
 _Value = TypeVar("_Value")
-
-# The oldest redis-py that we take knows the former arguments only, the newest warns of them.
-_SAY_NOTHING: dict[str, None] = (
-    {"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}
-)
 
 
 class AsyncRedisClient(Protocol):
@@ -96,7 +89,7 @@ def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
     options = _options(access.user, access.password, timeout_s) | {"db": access.db}
     if access.path:
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
-    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
+    options |= {"host": access.host, "port": access.port} | tcp_options(timeout_s)
     if access.tls is not None:
         return ConnectionPool(connection_class=_TlsConnection, tls=access.tls, **options)
     return ConnectionPool(connection_class=_PlainConnection, **options)
@@ -109,7 +102,7 @@ def _sentinel_pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
     for host, port in known.addresses:
         node = RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls)
         manager.sentinels.append(_SentinelNode.from_pool(_pool(node, timeout_s)))
-    options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
+    options = _options(access.user, access.password, timeout_s) | tcp_options(timeout_s) | {"db": access.db}
     kind: type[Connection] = SentinelManagedConnection
     if access.tls is not None:
         kind = _TlsSentinelConnection
@@ -118,24 +111,7 @@ def _sentinel_pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
 
 
 def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "decode_responses": False,
-        "protocol": 2,  # one shape of answers whatever redis-py's default
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": timeout_s,
-        **_SAY_NOTHING,
-    }
-    if password:
-        options["credential_provider"] = UsernamePasswordCredentialProvider(user or None, password)
-    return options
-
-
-def _tcp(timeout_s: float) -> dict[str, Any]:
-    return {
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "health_check_interval": _HEALTH_CHECK_S,
-    }
+    return base_options(user, password, timeout_s) | {"retry": Retry(NoBackoff(), 0)}
 
 
 class _PlainConnection(Connection):

@@ -16,7 +16,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConn
 
 from streams.redis.access import RedisAccess
 
-__all__ = ["sentinel_client", "server_client"]
+__all__ = ["base_options", "sentinel_client", "server_client", "tcp_options"]
 
 _HEALTH_CHECK_S = 30
 
@@ -50,7 +50,7 @@ def sentinel_client(access: RedisAccess, timeout_s: float) -> redis.Redis:
     for host, port in known.addresses:
         node = RedisAccess(host, port, user=known.user, password=known.password, tls=access.tls)
         manager.sentinels.append(_SentinelNode.from_pool(_pool(node, timeout_s)))
-    options = _options(access.user, access.password, timeout_s) | _tcp(timeout_s) | {"db": access.db}
+    options = _options(access.user, access.password, timeout_s) | tcp_options(timeout_s) | {"db": access.db}
     kind: type[Connection] = SentinelManagedConnection
     if access.tls is not None:
         kind = _TlsSentinelConnection
@@ -63,17 +63,29 @@ def _pool(access: RedisAccess, timeout_s: float) -> ConnectionPool:
     options = _options(access.user, access.password, timeout_s) | {"db": access.db}
     if access.path:
         return ConnectionPool(connection_class=UnixDomainSocketConnection, path=access.path, **options)
-    options |= {"host": access.host, "port": access.port} | _tcp(timeout_s)
+    options |= {"host": access.host, "port": access.port} | tcp_options(timeout_s)
     if access.tls is not None:
         return ConnectionPool(connection_class=_TlsConnection, **_tls(access.tls), **options)
     return ConnectionPool(connection_class=_PlainConnection, **options)
 
 
 def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
+    return base_options(user, password, timeout_s) | {"retry": Retry(NoBackoff(), 0)}
+
+
+def base_options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
+    """What every connection is told but how to retry, for which redis-py has a class of its own on asyncio.
+
+    Parameters
+    ----------
+    user, password
+        Who we are; without a password nobody.
+    timeout_s
+        For each answer, seconds.
+    """
     options: dict[str, Any] = {
         "decode_responses": False,
         "protocol": 2,  # one shape of answers whatever redis-py's default
-        "retry": Retry(NoBackoff(), 0),
         "socket_timeout": timeout_s,
         # CLIENT SETINFO is nothing that an ACL should have to allow, and unknown to Redis before 7.2.
         **_SAY_NOTHING,
@@ -84,7 +96,8 @@ def _options(user: str, password: str, timeout_s: float) -> dict[str, Any]:
     return options
 
 
-def _tcp(timeout_s: float) -> dict[str, Any]:
+def tcp_options(timeout_s: float) -> dict[str, Any]:
+    """What a connection over TCP is told beside it; `timeout_s` is for connecting, seconds."""
     return {
         "socket_connect_timeout": timeout_s,
         "socket_keepalive": True,
