@@ -21,7 +21,7 @@ from streams.cli.mapping import read_mapping
 from streams.cli.options import gather, settings_options
 from streams.cli.progress import progress
 from streams.cli.replay import run_replay
-from streams.cli.report import at_text, console
+from streams.cli.report import at_text, console, write_report
 from streams.cli.words import language, language_option
 from streams.evaluate.activity import Activity
 from streams.evaluate.evaluation import Evaluation, Judgement
@@ -119,7 +119,7 @@ def evaluate(
     found = _judge(files, activity, made, rules, settings)
     chosen = language(lang)
     if report is not None:
-        _write(report, render(found, chosen))
+        write_report(report, render(found, chosen))
     if as_json:
         click.echo(orjson.dumps(facts(found)).decode())
     else:
@@ -183,13 +183,6 @@ def _judge(
             engagement_horizon_d=settings["engagement.horizon"] / DAY_MS,
             on_step=lambda share: update(share, int(share * len(activity))),
         )
-
-
-def _write(report: Path, page: str) -> None:
-    try:
-        report.write_text(page, "utf-8")
-    except OSError as error:
-        raise UsageError(f"--report: expected a file that can be written, got {report}: {error}") from error
 
 
 def _print(found: Evaluation, report: Path | None, lang: str) -> None:

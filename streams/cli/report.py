@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["at_text", "console", "print_summary"]
+from engine.errors import UsageError
+
+__all__ = ["at_text", "console", "print_summary", "write_report"]
 
 _WIDTH = 120  # of a table where there is no terminal to ask
 
@@ -29,6 +32,20 @@ def at_text(ms: int | None) -> str:
     ('1970-01-01 00:00', '-')
     """
     return "-" if ms is None else datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def write_report(path: Path, page: str) -> None:
+    """Write what `--report` asks for.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    try:
+        path.write_text(page, "utf-8")
+    except OSError as error:
+        raise UsageError(f"--report: expected a file that can be written, got {path}: {error}") from error
 
 
 def print_summary(facts: dict[str, Any]) -> None:

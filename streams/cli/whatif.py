@@ -17,7 +17,7 @@ from engine.rules import RuleSet
 from streams.cli.mapping import read_mapping
 from streams.cli.options import gather, settings_options
 from streams.cli.progress import progress
-from streams.cli.report import at_text, console
+from streams.cli.report import at_text, console, write_report
 from streams.cli.words import language, language_option
 from streams.reader.log import open_log
 from streams.reader.topic import TopicLog
@@ -133,7 +133,7 @@ def command(
     )
     chosen = language(lang)
     if report is not None:
-        _write(report, render(found, chosen))
+        write_report(report, render(found, chosen))
     if as_json:
         click.echo(orjson.dumps(facts(found)).decode())
     else:
@@ -218,13 +218,6 @@ def _input(
     with TopicLog.of(settings, batch_size=2000) as topic:
         extents = topic.identity
     return Input((), vocabulary, topic=(settings, extents)), [settings["kafka.topic"]], False
-
-
-def _write(report: Path, page: str) -> None:
-    try:
-        report.write_text(page, "utf-8")
-    except OSError as error:
-        raise UsageError(f"--report: expected a file that can be written, got {report}: {error}") from error
 
 
 # -- the terminal ----------------------------------------------------------------------------------------------
