@@ -587,7 +587,8 @@ class Lane:
             state = memory.scores.get(number)
             own = state.status() if state is not None else None
             self._reconcile(memory, key, self._flagging.under_override(memory, key, own, tau), tau, at, None)
-        self._release(memory, {name for name, _ in memory.episodes.active}, at)
+        if memory.tickets.open:
+            self._release(memory, {name for name, _ in memory.episodes.active}, at)
 
     # -- telling -----------------------------------------------------------------------------------------------
 
